@@ -1,0 +1,80 @@
+"""Hierarchical Bayesian scaling laws: from training runs to intervals, plans and choices.
+
+Read runs, take a law, fit a posterior; then predict a target, allocate compute or compare
+recipes. Every name below is loaded when it is first used, so `import bayescale` itself
+brings in neither JAX nor matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
+    from bayescale import datasets as datasets
+    from bayescale import plots as plots
+    from bayescale.allocation import Allocation as Allocation
+    from bayescale.allocation import allocate as allocate
+    from bayescale.backtesting import Backtest as Backtest
+    from bayescale.backtesting import backtest as backtest
+    from bayescale.baselines import baselines as baselines
+    from bayescale.catalog import laws as laws
+    from bayescale.catalog import load_law as load_law
+    from bayescale.configuration import configure as configure
+    from bayescale.diagnostics import diagnose as diagnose
+    from bayescale.diagnostics import prior_summary as prior_summary
+    from bayescale.diagnostics import summary as summary
+    from bayescale.errors import BayescaleError as BayescaleError
+    from bayescale.errors import ConvergenceError as ConvergenceError
+    from bayescale.errors import DataError as DataError
+    from bayescale.errors import FormulaError as FormulaError
+    from bayescale.errors import LawError as LawError
+    from bayescale.fitting import Fit as Fit
+    from bayescale.fitting import fit as fit
+    from bayescale.law import Law as Law
+    from bayescale.prediction import Prediction as Prediction
+    from bayescale.prediction import predict as predict
+    from bayescale.recipes import RecipeComparison as RecipeComparison
+    from bayescale.recipes import compare_recipes as compare_recipes
+    from bayescale.runs import Runs as Runs
+    from bayescale.runs import read_runs as read_runs
+    from bayescale.storage import load as load
+    from bayescale.storage import save as save
+
+__version__ = "0.1.0"
+
+_CONTENTS = {  # module: the public names that live there
+    "allocation": ("Allocation", "allocate"),
+    "backtesting": ("Backtest", "backtest"),
+    "baselines": ("baselines",),
+    "catalog": ("laws", "load_law"),
+    "configuration": ("configure",),
+    "diagnostics": ("diagnose", "prior_summary", "summary"),
+    "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
+    "fitting": ("Fit", "fit"),
+    "law": ("Law",),
+    "prediction": ("Prediction", "predict"),
+    "recipes": ("RecipeComparison", "compare_recipes"),
+    "runs": ("Runs", "read_runs"),
+    "storage": ("load", "save"),
+}
+_SUBMODULES = ("datasets", "plots")
+_HOME = {name: module for module, names in _CONTENTS.items() for name in names}
+
+__all__ = sorted([*_HOME, *_SUBMODULES])  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name at its first use (PEP 562)."""
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names beside what is already loaded."""
+    return sorted({*globals(), *__all__})

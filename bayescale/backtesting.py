@@ -1,0 +1,248 @@
+"""Backtests: fit the runs of a cut, predict the others as new runs, and score the predictions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale import scoring
+from bayescale.baseline_forecasts import score_baselines
+from bayescale.errors import DataError
+from bayescale.runs import Runs, read_runs
+from bayescale.splits import Choice, Split, refuse_unseen, split_runs
+
+if TYPE_CHECKING:
+    from bayescale.fitting import Fit
+    from bayescale.law import Law
+
+
+@dataclass(frozen=True, eq=False)
+class Backtest:
+    """Scores of predictions of runs that the fit did not see.
+
+    Attributes
+    ----------
+    metrics : dict
+        ``n_train``, ``n_test``, ``rmsle``, ``are``, ``crps``, ``coverage``, ``width``,
+        ``interval_score`` (each by level: "0.5", "0.8", "0.9", "0.95"), ``log_score``,
+        ``seconds``. All but ``are`` are on log loss.
+    predictions : pandas.DataFrame
+        One row a test row: ``row`` (number in the source), the run and its labels and columns,
+        ``observed``, ``median``, ``lower_50``, ``upper_50``, ..., ``pit``.
+    fit : Fit
+        Of the training rows.
+    notes : tuple of str
+        How the rows were divided and what the fit noticed.
+    """
+
+    metrics: dict[str, Any]
+    predictions: pd.DataFrame
+    fit: Fit
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """The fitting and predicting that a backtest needs: ours, or a test's stand-ins."""
+
+    fit: Callable[..., Fit]
+    loss_draws: Callable[..., NDArray[np.float64]]
+    log_predictive: Callable[..., NDArray[np.float64]]
+
+
+def backtest(
+    law: Law,
+    runs: Runs,
+    cut: str | None = None,
+    train: Choice | None = None,
+    test: Choice | None = None,
+    **fit_options: Any,
+) -> Backtest:
+    """Fit some runs, predict the others, and compare with what was measured.
+
+    The fit sees the training rows only: its references, priors and groups come from them. One
+    row a run counts, its last, and decides on which side the run is.
+
+    Parameters
+    ----------
+    law
+        Law to fit.
+    runs
+        Runs, or what `read_runs` takes.
+    cut
+        Condition that fitted rows meet, such as ``"C < 3e20"``; the rest is predicted.
+    train, test
+        Instead of `cut`: a condition or row numbers for each side.
+    **fit_options
+        For `fit` (``pool``, ``noise``, ``seed``, ``draws``, ...); and ``new_groups="sample"`` to
+        predict families that no fitted row has from their population.
+
+    Returns
+    -------
+    Backtest
+
+    Raises
+    ------
+    DataError
+        If a side is empty, a run is on both, or a row to predict has an unseen label.
+    ConvergenceError
+        If diagnostics refuse the fit, unless ``strict=False``.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.datasets.load("ladder")                               # doctest: +SKIP
+    >>> bs.backtest(bs.load_law("chinchilla"), runs, "C < 1e12").metrics["crps"]  # doctest: +SKIP
+    """
+    return backtest_with(_verbs(), law, runs, cut, train, test, **fit_options)
+
+
+def rolling(
+    law: Law,
+    runs: Runs,
+    cuts: Sequence[str],
+    baselines: Sequence[str] = (),
+    **fit_options: Any,
+) -> pd.DataFrame:
+    """Backtest at several cuts, with baselines on the same splits.
+
+    Parameters
+    ----------
+    law, runs
+        As in `backtest`.
+    cuts
+        Conditions that fitted rows meet.
+    baselines
+        Names as in `bayescale.baselines`.
+    **fit_options
+        As in `backtest`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cut``, ``method`` (the law's or the baseline's name), then the scores, ``n_train`` to
+        ``seconds``, with ``coverage_95`` and its like for each level.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.datasets.load("ladder")                               # doctest: +SKIP
+    >>> rolling(bs.load_law("chinchilla"), runs, ["C < 1e12"], ["vpnls"])  # doctest: +SKIP
+    """
+    return rolling_with(_verbs(), law, runs, cuts, baselines, **fit_options)
+
+
+def backtest_with(
+    verbs: Verbs,
+    law: Law,
+    runs: Runs,
+    cut: str | None = None,
+    train: Choice | None = None,
+    test: Choice | None = None,
+    **fit_options: Any,
+) -> Backtest:
+    """Backtest with given fitting and predicting functions; see `backtest`."""
+    runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
+    return _score(verbs, law, _split(law, runs, cut, train, test, fit_options), fit_options)
+
+
+def rolling_with(
+    verbs: Verbs,
+    law: Law,
+    runs: Runs,
+    cuts: Sequence[str],
+    baselines: Sequence[str] = (),
+    **fit_options: Any,
+) -> pd.DataFrame:
+    """Backtest at several cuts with given fitting and predicting functions; see `rolling`."""
+    if isinstance(cuts, str) or not cuts:
+        raise DataError("cuts is a list of conditions, such as ['C < 1e19', 'C < 1e20']")
+    runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
+    splits = [_split(law, runs, cut, None, None, fit_options) for cut in cuts]  # faults come first
+    rows = []
+    for cut, split in zip(cuts, splits, strict=True):
+        scores = _score(verbs, law, split, fit_options).metrics
+        rows.append({"cut": cut, "method": law.name, **scoring.flat(scores)})
+        if baselines:
+            table = score_baselines(split, baselines, seed=fit_options.get("seed", 0))
+            table = table.rename(columns={"baseline": "method"})
+            rows += [{"cut": cut, **row} for row in table.to_dict(orient="records")]
+    return pd.DataFrame(rows)
+
+
+def _verbs() -> Verbs:
+    """Bring in our own; here, because they load JAX."""
+    from bayescale import fitting, prediction
+
+    return Verbs(fitting.fit, prediction.loss_draws, prediction.log_predictive)
+
+
+def _groups(law: Law, pool: Any, table: pd.DataFrame) -> list[str]:
+    """Grouping columns that the fit will use, of those that the table has."""
+    varied = law if pool is None else law.varying(pool)
+    return [group for group in varied.varies if group in table]
+
+
+def _split(
+    law: Law,
+    runs: Runs,
+    cut: str | None,
+    train: Choice | None,
+    test: Choice | None,
+    options: dict[str, Any],
+) -> Split:
+    groups = _groups(law, options.get("pool"), runs.table)
+    selecting = {k: options[k] for k in ("checkpoints", "on_failed") if k in options}
+    split = split_runs(runs, law, cut, train, test, groups, **selecting)
+    if options.get("new_groups", "error") == "error":
+        refuse_unseen(split, groups)
+    return split
+
+
+def _score(verbs: Verbs, law: Law, split: Split, options: dict[str, Any]) -> Backtest:
+    start = time.perf_counter()
+    fit_options = {k: v for k, v in options.items() if k != "new_groups"}
+    new_groups = options.get("new_groups", "error")
+    fit = verbs.fit(law, split.train, **fit_options)
+    seed = options.get("seed", 0)
+    hidden = split.test.drop(columns=law.response.column)  # predictions can't see what they predict
+    draws = verbs.loss_draws(fit, hidden, kind="new-run", new_groups=new_groups, seed=seed)
+    density = verbs.log_predictive(fit, split.test, new_groups=new_groups)
+    observed = split.test[law.response.column].to_numpy(float)
+    scores = scoring.metrics(draws, observed, density)
+    metrics = {
+        "n_train": len(split.train),
+        **scores,
+        "seconds": time.perf_counter() - start,
+    }
+    groups = _groups(law, options.get("pool"), split.test)
+    predictions = _predictions(law, split.test, groups, draws, observed, seed)
+    return Backtest(metrics, predictions, fit, (*split.notes, *fit.notes))
+
+
+def _predictions(
+    law: Law,
+    test: pd.DataFrame,
+    groups: Sequence[str],
+    draws: NDArray[np.float64],
+    observed: NDArray[np.float64],
+    seed: int,
+) -> pd.DataFrame:
+    about = ["run", *groups, *(v.column for v in law.variables.values()), "C"]
+    shown = [name for name in dict.fromkeys(about) if name in test]
+    table = test[shown].reset_index(drop=True)
+    table.insert(0, "row", test.index)
+    table["observed"] = observed
+    table["median"] = np.median(draws, axis=0)
+    for level in scoring.LEVELS:
+        low, high = scoring.interval(draws, level)
+        table[f"lower_{scoring.percent(level)}"] = low
+        table[f"upper_{scoring.percent(level)}"] = high
+    table["pit"] = scoring.pit(draws, observed, seed)
+    return table

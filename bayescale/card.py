@@ -1,0 +1,167 @@
+"""Law cards: TOML text to a checked dictionary, and back.
+
+A card is data: nothing in it is executed and nothing is found by a dotted path. Here its keys
+and the kinds of their values are checked; what they mean together is checked in `law.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from bayescale.errors import LawError
+from bayescale.grammar import nearest
+
+_NUMBER = (int, float)
+_VALUE = (int, float, str)  # a number, or arithmetic such as "406.4 / 1e9**0.34"
+
+SCHEMA: dict[str, Any] = {
+    "name": str,
+    "title": str,
+    "formula": str,
+    "cite": str,
+    "varies": str,
+    "pairs": list,
+    "decision": str,
+    "identifiability": str,
+    "unverified": str,
+    "where": {"*": str},
+    "response": {"column": str, "unit": str, "noise": str, "about": str},
+    "variables": {"*": {"column": str, "unit": str, "about": str, "kind": str}},
+    "parameters": {
+        "*": {
+            "prior": str,
+            "about": str,
+            "why": str,
+            "share": str,
+            "of": str,
+            "on": str,
+            "varies": str,
+            "group_sd": str,
+            "pooling": str,
+        }
+    },
+    "published": {"*": {"source": str, "units": str, "values": {"*": _VALUE}}},
+    "checks": [
+        {
+            "what": str,
+            "set": str,
+            "at": {"*": _VALUE},
+            "over": {"*": _VALUE},
+            "measured": _NUMBER,
+            "expected": _NUMBER,
+            "tolerance": _NUMBER,
+            "source": str,
+        }
+    ],
+}
+_CHOICES = {
+    "of": ("typical", "smallest"),
+    "on": ("share", "value"),
+    "pooling": ("partial", "none"),
+}
+_KINDS = {str: "a text", list: "a list", _NUMBER: "a number", _VALUE: "a number or arithmetic"}
+
+
+def read_card(text: str) -> dict[str, Any]:
+    """Read the TOML of a card and check every key and kind.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    dict
+        The card's tables, as TOML has them.
+
+    Raises
+    ------
+    LawError
+        For text that is not TOML, an unknown key (with the nearest known one), a value of the
+        wrong kind, or a choice that does not exist.
+
+    Examples
+    --------
+    >>> read_card('name = "flat"')
+    {'name': 'flat'}
+    """
+    try:
+        card = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LawError(f"the card is not valid TOML: {error}") from None
+    _check(card, SCHEMA, "")
+    return card
+
+
+def _check(value: Any, schema: Any, path: str) -> None:
+    if isinstance(schema, dict):
+        _check_table(value, schema, path)
+    elif isinstance(schema, list):
+        if not isinstance(value, list):
+            raise LawError(f"{path} is written [[{path}]], once for each")
+        for i, item in enumerate(value, 1):
+            _check(item, schema[0], f"{path} {i}")
+    elif not isinstance(value, schema) or isinstance(value, bool):
+        raise LawError(f"{path} must be {_KINDS[schema]}, not {value!r}")
+    key = path.rpartition(".")[2]
+    if key in _CHOICES and value not in _CHOICES[key]:
+        choices = " or ".join(repr(choice) for choice in _CHOICES[key])
+        raise LawError(f"{path} must be {choices}, not {value!r}")
+
+
+def _check_table(value: Any, schema: Mapping[str, Any], path: str) -> None:
+    if not isinstance(value, dict):
+        raise LawError(f"{path or 'the card'} must be a table, not {value!r}")
+    for key, item in value.items():
+        below = f"{path}.{key}" if path else key
+        if key not in schema and "*" not in schema:
+            place = f" in {path}" if path else ""
+            raise LawError(
+                f"unknown key {key!r}{place}.{nearest(key, schema)} Known keys: {', '.join(schema)}"
+            )
+        _check(item, schema.get(key, schema.get("*")), below)
+
+
+def write_card(card: Mapping[str, Any]) -> str:
+    """Write a card's tables as TOML that `read_card` reads back unchanged.
+
+    Examples
+    --------
+    >>> print(write_card({"name": "flat", "where": {"M": "D / N"}}), end="")
+    name = "flat"
+    <BLANKLINE>
+    [where]
+    M = "D / N"
+    """
+    lines = [f"{k} = {_value(v)}" for k, v in card.items() if not _is_table(v)]
+    for key, table in card.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{_key(key)}]", *(f"{_key(k)} = {_value(v)}" for k, v in table.items())]
+        elif _is_table(table):
+            for item in table:
+                lines += ["", f"[[{_key(key)}]]"]
+                lines += [f"{_key(k)} = {_value(v)}" for k, v in item.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    tables = isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value)
+    return isinstance(value, Mapping) or bool(tables)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)

@@ -1,0 +1,89 @@
+"""The law library: the cards of `models/`, in an installed package or in a checkout."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bayescale.errors import LawError
+from bayescale.grammar import nearest
+from bayescale.law import Law
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def library() -> Path:
+    """Return the folder of the cards: inside the package (a wheel), or beside it (a checkout)."""
+    installed = Path(str(files("bayescale"))) / "models"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[1] / "models"
+
+
+def _cards() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(library().glob("*.toml"))}
+
+
+def load_law(name: str | Path) -> Law:
+    """Read a law by its name in the library, or from a card file.
+
+    Parameters
+    ----------
+    name : str or Path
+        "chinchilla", or a path that ends in .toml.
+
+    Raises
+    ------
+    LawError
+        For an unknown name (with the nearest one) and for a card that can't be read.
+
+    Examples
+    --------
+    >>> load_law("chinchilla").linear
+    ('E', 'A', 'B')
+    """
+    if isinstance(name, Path) or str(name).endswith(".toml"):
+        return Law.from_toml(name)
+    cards = _cards()
+    if name in cards:
+        return Law.from_toml(cards[name])
+    guess = nearest(str(name), cards)
+    raise LawError(
+        f"there is no law {name!r}.{guess} Laws: {', '.join(cards) or 'none found'}; "
+        "a card of your own is given by its path, ending in .toml"
+    )
+
+
+def laws() -> pd.DataFrame:
+    """List the laws of the library.
+
+    Returns
+    -------
+    DataFrame
+        name, title, formula, response, unit, cite, varies (the grouping columns), n_parameters,
+        verified (the card has oracles, and they hold): a row for each card.
+
+    Examples
+    --------
+    >>> "chinchilla" in set(laws()["name"])
+    True
+    """
+    import pandas as pd
+
+    rows = []
+    for path in _cards().values():
+        law = Law.from_toml(path)
+        rows.append(
+            {
+                "name": law.name,
+                "title": law.title,
+                "formula": law.formula_text,
+                "response": law.response.column,
+                "unit": law.response.unit,
+                "cite": law.cite,
+                "varies": ", ".join(law.varies),
+                "n_parameters": len(law.parameters),
+                "verified": law.verified,
+            }
+        )
+    return pd.DataFrame(rows)

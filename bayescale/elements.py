@@ -1,0 +1,293 @@
+"""What laws are made of: variables, parameters, the response, read from a card's tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bayescale.errors import FormulaError, LawError
+from bayescale.formula import Expression, constant
+from bayescale.grammar import Parser, nearest, tokens
+from bayescale.priors import Prior
+
+RESERVED = ("sigma", "nu")  # the noise component has parameters of these names
+_GROUP_SD_SHARE, _GROUP_SD_OTHER = "HalfNormal(0.3)", "HalfNormal(0.15)"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What the formula is a function of: a name, a column of the runs, a unit."""
+
+    name: str
+    column: str
+    unit: str = ""
+    about: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is learnt: a prior, a meaning, and by which groups it may vary.
+
+    Attributes
+    ----------
+    name : str
+    prior : Prior
+        Of the share at the reference (`on` = "share") or of the parameter itself ("value").
+    about, why : str
+        What it means; where its prior comes from.
+    share : Expression or None
+        The parameter's contribution to the loss. Its logarithm is the coordinate that is
+        pooled; without it the coordinate is `prior.to_real(parameter)`.
+    of : str
+        "typical": the share is of the geometric mean of the losses; "smallest": of the smallest.
+    on : str
+    varies : tuple of str
+        The grouping columns; empty for one value for all groups.
+    group_sd : Prior
+        Of the standard deviation between groups, on the pooled coordinate.
+    pooling : str
+        "partial", or "none": groups are fitted apart.
+    """
+
+    name: str
+    prior: Prior
+    about: str = ""
+    share: Expression | None = None
+    of: str = "typical"
+    on: str = "value"
+    varies: tuple[str, ...] = ()
+    group_sd: Prior = field(default_factory=lambda: Prior.parse(_GROUP_SD_OTHER))
+    pooling: str = "partial"
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is measured: a positive column, its unit, the family of the noise on its log."""
+
+    column: str = "loss"
+    unit: str = "nat/token"
+    noise: str = "t"
+    about: str = ""
+
+
+def read_varies(text: str) -> tuple[str, ...]:
+    """Read "1 + (1 | family) + (1 | corpus)" into ("family", "corpus").
+
+    Raises
+    ------
+    FormulaError
+        For anything that is not an intercept and grouping columns.
+
+    Examples
+    --------
+    >>> read_varies("1 + (1 | family)")
+    ('family',)
+    """
+    pieces = [token.text for token in tokens(text)]
+    shape = " ".join(pieces).strip()
+    if not re.fullmatch(r"1(?: \+ \( 1 \| [A-Za-z]\w* \))*", shape):
+        raise FormulaError(
+            'what varies is written "1" (one value for all) or "1 + (1 | family)", with one '
+            "(1 | column) for each grouping column",
+            text,
+        )
+    groups = tuple(re.findall(r"\| (\w+)", shape))
+    if len(set(groups)) != len(groups):
+        raise FormulaError("a grouping column is named twice", text)
+    return groups
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say in which entry of the card a fault lies."""
+    try:
+        yield
+    except FormulaError as error:
+        raise FormulaError(f"{place}: {error.message}", error.text, error.position) from None
+
+
+def number(value: float | str, place: str) -> float:
+    """Return a number that a card states, or writes as arithmetic ("406.4 / 1e9**0.34")."""
+    if not isinstance(value, str):
+        return float(value)
+    with placed(place):
+        return constant(Parser(value, allowed=()).whole(), value)
+
+
+def read_where(card: Mapping[str, Any]) -> dict[str, Expression]:
+    """Read named sub-expressions; each may use those above it."""
+    where: dict[str, Expression] = {}
+    taken = {**card["variables"], **card["parameters"]}
+    for name, text in card.get("where", {}).items():
+        if name in taken:
+            raise LawError(f"where.{name}: {name!r} is already a variable or a parameter")
+        with placed(f"where.{name}"):
+            where[name] = Expression.parse(text, [*taken, *where]).substitute(where)
+    return where
+
+
+def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Expression:
+    """Read the formula, sub-expressions written out; every declared name must be used."""
+    declared = [*card["variables"], *card["parameters"]]
+    with placed("formula"):
+        written = Expression.parse(card["formula"], [*declared, *where])
+        formula = written.substitute(where)
+    for name in (*declared, *where):
+        if name not in (*formula.names, *written.names) and not _needed(name, where, written):
+            raise LawError(f"{name!r} is declared and the formula does not use it")
+    return formula
+
+
+def _needed(name: str, where: Mapping[str, Expression], written: Expression) -> bool:
+    return name in where and name in written.names
+
+
+def read_variables(card: Mapping[str, Any]) -> dict[str, Variable]:
+    """Read the variables; a variable stands in the column of its own name unless told."""
+    variables = {
+        name: Variable(name, **{"column": name, **keys}) for name, keys in card["variables"].items()
+    }
+    columns = [v.column for v in variables.values()]
+    for v in variables.values():
+        if columns.count(v.column) > 1:
+            raise LawError(f"two variables stand in the column {v.column!r}")
+        if v.name != v.column and v.name in columns:
+            raise LawError(f"{v.name!r} is a variable and also the column of another")
+    return variables
+
+
+def read_parameters(
+    card: Mapping[str, Any], where: Mapping[str, Expression]
+) -> dict[str, Parameter]:
+    """Read the parameters with their priors, shares and pooling."""
+    parameters = {}
+    for name, keys in card["parameters"].items():
+        place = f"parameters.{name}"
+        if name in RESERVED:
+            raise LawError(f"{place}: {name!r} belongs to the noise; choose another name")
+        if name in card["variables"]:
+            raise LawError(f"{place}: {name!r} is also a variable")
+        with placed(place):
+            Expression.parse(name)  # a name that a formula could not hold
+        if "prior" not in keys:
+            raise LawError(f'{place} needs a prior, such as prior = "LogNormal(0, 1)"')
+        with placed(f"{place}.prior"):
+            prior = Prior.parse(keys["prior"])
+        share = _read_share(name, card, where)
+        default = _GROUP_SD_OTHER if share is None else _GROUP_SD_SHARE
+        with placed(f"{place}.group_sd"):
+            group_sd = Prior.parse(keys.get("group_sd", default))
+        with placed(f"{place}.varies"):
+            varies = read_varies(keys.get("varies", card.get("varies", "1")))
+        parameter = Parameter(
+            name=name,
+            prior=prior,
+            about=keys.get("about", ""),
+            why=keys.get("why", ""),
+            share=share,
+            of=keys.get("of", "typical"),
+            on=keys.get("on", "value" if share is None else "share"),
+            varies=varies,
+            group_sd=group_sd,
+            pooling=keys.get("pooling", "partial"),
+        )
+        _check_parameter(parameter, keys)
+        parameters[name] = parameter
+    _check_shares(parameters)
+    return parameters
+
+
+def _read_share(
+    name: str, card: Mapping[str, Any], where: Mapping[str, Expression]
+) -> Expression | None:
+    text = card["parameters"][name].get("share")
+    if text is None:
+        return None
+    with placed(f"parameters.{name}.share"):
+        share = Expression.parse(text, [*card["variables"], *card["parameters"], *where])
+        share = share.substitute(where)
+    if name not in share.names:
+        raise LawError(f"parameters.{name}.share must contain {name!r}: it is its contribution")
+    if not _log_linear(share, name, card["variables"]):
+        raise LawError(
+            f"parameters.{name}.share: its logarithm must be a straight line in log({name}) "
+            f"(a product or a power of {name}), as in {name} / N**alpha"
+        )
+    return share
+
+
+def _log_linear(share: Expression, name: str, variables: Mapping[str, Any]) -> bool:
+    """Whether log(share) is affine in log(parameter), tried at five values in twenty places."""
+    rng = np.random.default_rng(0)
+    logs = np.linspace(-1.0, 1.0, 5)
+    for _ in range(20):
+        env = {
+            n: np.exp(rng.uniform(1, 4) if n in variables else rng.uniform(-1, 0.5))
+            for n in share.names
+        }
+        with np.errstate(all="ignore"):
+            line = np.log(share({**env, name: np.exp(logs)})) * np.ones_like(logs)
+        steps = np.diff(line)
+        scale = np.max(np.abs(steps))
+        if not np.all(np.isfinite(line)) or scale < 1e-12:
+            return False
+        if np.ptp(steps) > 1e-8 * max(scale, float(np.max(np.abs(line)))):
+            return False
+    return True
+
+
+def _check_parameter(parameter: Parameter, keys: Mapping[str, Any]) -> None:
+    place = f"parameters.{parameter.name}"
+    if parameter.share is None:
+        for key in ("of", "on"):
+            if keys.get(key) not in (None, "value"):
+                raise LawError(f"{place}.{key} says of what the share is, but there is no share")
+    elif parameter.prior.support[0] < 0:
+        raise LawError(
+            f"{place}.prior: {parameter.prior.text} reaches below 0, and a contribution to the "
+            "loss is positive; take LogNormal, Gamma or HalfNormal"
+        )
+    if parameter.group_sd.support[0] < 0:
+        raise LawError(
+            f"{place}.group_sd: {parameter.group_sd.text} reaches below 0, and a standard "
+            "deviation is positive; take HalfNormal"
+        )
+
+
+def _check_shares(parameters: Mapping[str, Parameter]) -> None:
+    """Shares are undone one by one, so none may hold a second parameter that has a share."""
+    for name, parameter in parameters.items():
+        for other in parameter.share.names if parameter.share else ():
+            if other != name and other in parameters and parameters[other].share is not None:
+                raise LawError(
+                    f"parameters.{name}.share contains {other!r}, which has a share itself; "
+                    "one share holds one such parameter"
+                )
+
+
+def read_published(
+    card: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> dict[str, dict[str, float]]:
+    """Read the sets of published constants; each must give every parameter."""
+    published = {}
+    for label, entry in card.get("published", {}).items():
+        place = f"published.{label}"
+        if not entry.get("source"):
+            raise LawError(f"{place} needs a source")
+        values = entry.get("values", {})
+        for name in values:
+            if name not in parameters:
+                guess = nearest(name, parameters)
+                raise LawError(f"{place}: the law has no parameter {name!r}.{guess}")
+        missing = [name for name in parameters if name not in values]
+        if missing:
+            raise LawError(f"{place} lacks {', '.join(missing)}")
+        published[label] = {n: number(values[n], f"{place}.{n}") for n in parameters}
+    return published

@@ -1,0 +1,396 @@
+"""`fit`: a law and runs to a posterior, complete and frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.coordinates import to_natural
+from bayescale.density import (
+    Position,
+    cell_log_likelihood,
+    group_coordinates,
+    population_coordinates,
+)
+from bayescale.diagnostics import diagnose
+from bayescale.errors import BayescaleError, ConvergenceError
+from bayescale.geometry import unwhiten
+from bayescale.law import Law
+from bayescale.model import Model, build_model, reference_inputs, varying_columns
+from bayescale.progress import reporter
+from bayescale.rows import select_rows
+from bayescale.runs import Runs
+from bayescale.sampling import Sampled, Settings, sample
+from bayescale.starts import Starts, find_starts, sample_population_prior
+
+NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A posterior with everything it came from.
+
+    Attributes
+    ----------
+    law : Law
+        With the priors and pooling that were used.
+    runs : Runs
+        The rows that were fitted.
+    model : Model
+    data : xarray.DataTree
+        Groups posterior, sample_stats, log_likelihood (whole runs), log_likelihood_rows,
+        observed_data, constant_data, coordinates (the sampler's own), as ArviZ has them.
+    settings : Settings
+    notes : tuple of str
+        What was left out, dropped or assumed.
+    prior_z : float
+        Where the observed mean log loss lies in its prior predictive, in sd.
+    mode_notes : tuple of str
+        What the starts said of other modes.
+    seconds : dict
+        Wall seconds of start, compile and sampling, and ``sampling_cpu``.
+    """
+
+    law: Law
+    runs: Runs
+    model: Model
+    data: xr.DataTree
+    settings: Settings
+    notes: tuple[str, ...] = ()
+    prior_z: float = 0.0
+    mode_notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Grouping columns and their levels, as fitted."""
+        return {f.name: list(f.levels) for f in self.model.structure.factors}
+
+    @cached_property
+    def position(self) -> Position:
+        """All draws in the sampler's unconstrained coordinates; leading shape (sample,)."""
+        tree = self.data["coordinates"].dataset
+
+        def merged(name: str) -> np.ndarray:
+            values = tree[name].transpose("chain", "draw", ...).to_numpy()
+            return values.reshape(-1, *values.shape[2:])
+
+        factors = self.model.structure.factors
+        return Position(
+            merged("population"),
+            tuple(merged(f"effects_{f.name}") for f in factors),
+            tuple(merged(f"log_sd_{f.name}") for f in factors),
+            tuple(merged(f"corr_{f.name}") for f in factors),
+        )
+
+
+def fit(
+    law: Law,
+    runs: Runs | pd.DataFrame,
+    pool: Mapping[str, Sequence[str]] | str | None = None,
+    prior: Mapping[str, Any] | None = None,
+    noise: str | None = None,
+    discrepancy: str | None = None,
+    checkpoints: str = "final",
+    on_failed: str = "error",
+    seed: int = 0,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    progress: bool = True,
+    strict: bool = True,
+    correlate: bool | None = None,
+    target_accept: float = 0.8,
+) -> Fit:
+    """Sample the posterior of a law's parameters given runs, by NUTS.
+
+    Parameters
+    ----------
+    law : Law
+    runs : Runs or DataFrame
+        With the law's columns, its response, and the grouping columns that its pooling names.
+    pool : dict or str, optional
+        What varies by which columns, e.g. ``{"alpha": ["family"]}``; "complete" (nothing) or "none"
+        (families apart); noise parameters (``sigma``) may be named too. The card's where None.
+    prior : dict, optional
+        Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
+        say ``{"prior": ..., "on": "share"}``.
+    noise : {"t", "normal", "t+scale"}, optional
+    discrepancy : {None, "none"}
+    checkpoints : {"final"}
+        One row a run.
+    on_failed : {"error", "drop"}
+        What to do with runs whose status is not ok.
+    seed : int
+        The same seed gives the same bits on the same machine and versions.
+    draws, warmup, chains : int
+        For each chain.
+    progress : bool
+        A progress bar on standard error.
+    strict : bool
+        Raise `ConvergenceError` (with the fit in it) where diagnostics refuse.
+    correlate : bool, optional
+        Learn correlations of the card's pairs between groups; from 8 levels on where None.
+    target_accept : float
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    DataError
+        For rows that can't be fitted, all faults at once.
+    ConvergenceError
+        See `strict`.
+
+    Notes
+    -----
+    Log loss is the log of the law's value plus scatter (`noise`). Priors hold at the data's
+    reference: the geometric mean of the rows' columns and of their losses.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> bs.diagnose(fit).ok
+    True
+    """
+    if discrepancy not in (None, "none"):
+        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; there is none yet: 'none'")
+    for name, value in (("draws", draws), ("warmup", warmup), ("chains", chains)):
+        if value < 1:
+            raise BayescaleError(f"{name} must be at least 1, not {value}")
+    began = perf_counter()
+    law, noise_pool = _adapt(law, pool, prior)
+    runs = runs if isinstance(runs, Runs) else _read(runs, law)
+    groups = [c for c in varying_columns(law, noise_pool) if c in runs.table.columns]
+    selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
+    model = build_model(
+        law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
+    )
+    starts = find_starts(model, seed)
+    settings = Settings(draws, warmup, chains, seed, target_accept)
+    started_in = perf_counter() - began
+    inputs = {**model.arrays.inputs(), "quadratic": starts.geometry.inputs()}
+
+    def draw_start(chain: int, scale: float) -> np.ndarray:
+        return starts.draw(model.structure, chain, seed, scale)
+
+    with reporter(progress, f"fitting {law.name} to {len(selection.table)} rows") as report:
+        sampled = sample(model.structure, inputs, draw_start, settings, report)
+    data = _data_tree(model, selection.table, starts, sampled)
+    result = Fit(
+        law=law,
+        runs=Runs(selection.table, runs.source, runs.notes, runs.renamed),
+        model=model,
+        data=data,
+        settings=settings,
+        notes=(*runs.notes, *selection.notes, *model.notes),
+        prior_z=prior_conflict(model),
+        mode_notes=_mode_notes(model, starts),
+        seconds={
+            "start": started_in,
+            "compile": sampled.compile_seconds,
+            "sampling": sampled.sampling_seconds,
+            "sampling_cpu": sampled.sampling_cpu_seconds,
+            "total": perf_counter() - began,
+        },
+    )
+    if strict:
+        require_convergence(result)
+    return result
+
+
+def require_convergence(fit: Fit) -> None:
+    """Raise `ConvergenceError` where diagnostics refuse the fit."""
+    diagnosis = diagnose(fit)
+    if not diagnosis.ok:
+        text = "; ".join(diagnosis.problems)
+        raise ConvergenceError(f"diagnostics refuse this fit: {text}", fit)
+
+
+def _read(frame: Any, law: Law) -> Runs:
+    from bayescale.runs import read_runs
+
+    return read_runs(frame, law=law)
+
+
+def _adapt(
+    law: Law, pool: Mapping[str, Sequence[str]] | str | None, prior: Mapping[str, Any] | None
+) -> tuple[Law, dict[str, list[str]]]:
+    """Apply pooling and priors; noise parameters' pooling is returned apart."""
+    noise_pool: dict[str, list[str]] = {}
+    if isinstance(pool, Mapping):
+        def columns(value: Any) -> list[str]:
+            return [value] if isinstance(value, str) else list(value)
+
+        noise_pool = {k: columns(v) for k, v in pool.items() if k in NOISE_WORDS}
+        pool = {k: columns(v) for k, v in pool.items() if k not in NOISE_WORDS}
+    if pool is not None and pool != {}:
+        law = law.varying(pool)
+    if prior:
+        changes = {
+            name: {"prior": value, "on": "value"}
+            if isinstance(value, str) and law.parameters.get(name) is not None
+            and law.parameters[name].share is not None
+            else value
+            for name, value in prior.items()
+        }
+        law = law.with_priors(**changes)
+    return law, noise_pool
+
+
+def prior_conflict(model: Model, size: int = 2000) -> float:
+    """Sd by which the observed mean log loss departs from its prior predictive mean."""
+    _, values = sample_population_prior(model, np.random.default_rng(3), size)
+    arrays = model.arrays
+    parameters = {p: np.asarray(values[p])[:, None, None] for p in model.structure.law.parameters}
+    with np.errstate(all="ignore"):
+        mean = np.log(model.structure.law.mean(parameters, arrays.columns, np))[..., None]
+    weight = arrays.mask / arrays.mask.sum()
+    predicted = np.sum(mean * weight, axis=(1, 2, 3))
+    predicted = predicted[np.isfinite(predicted)]
+    observed = float(np.sum(arrays.log_loss * weight))
+    return float((observed - np.mean(predicted)) / np.std(predicted))
+
+
+def _mode_notes(model: Model, starts: Starts) -> tuple[str, ...]:
+    if len(starts.modes) < 2:
+        return ()
+    first, second = starts.modes[:2]
+    gap = first.objective - second.objective
+    return (
+        f"a second mode lies {gap:.1f} below the best in log posterior; chains started in both",
+    )
+
+
+def _data_tree(
+    model: Model, table: pd.DataFrame, starts: Starts, sampled: Sampled
+) -> xr.DataTree:
+    from arviz_base import from_dict
+
+    structure = model.structure
+    chains, draws, size = sampled.flat.shape
+    position, _ = unwhiten(
+        structure, sampled.flat.reshape(-1, size), starts.geometry.inputs(), np
+    )
+
+    def by_chain(values: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(values).reshape(chains, draws, *values.shape[1:])
+
+    posterior, dims, coords = posterior_variables(model, position)
+    rows = np.array([str(i) for i in table.index])
+    run_of_row = table["run"].astype(str).to_numpy() if "run" in table.columns else rows
+    row_likelihood = row_log_likelihood(model, position)
+    run_names = np.array(list(dict.fromkeys(run_of_row)))
+    by_run = np.zeros((len(row_likelihood), len(run_names)))
+    index = {name: i for i, name in enumerate(run_names)}
+    np.add.at(by_run.T, [index[r] for r in run_of_row], row_likelihood.T)
+    coordinates: dict[str, np.ndarray] = {"population": by_chain(position.population)}
+    for f, factor in enumerate(structure.factors):
+        coordinates[f"effects_{factor.name}"] = by_chain(position.effects[f])
+        coordinates[f"log_sd_{factor.name}"] = by_chain(position.log_sd[f])
+        coordinates[f"corr_{factor.name}"] = by_chain(position.corr[f])
+    response = structure.law.response.column
+    names = dict.fromkeys([v.column for v in structure.law.variables.values()])
+    return from_dict(
+        {
+            "posterior": {k: by_chain(v) for k, v in posterior.items()},
+            "sample_stats": {
+                "diverging": sampled.diverging.astype(bool),
+                "energy": sampled.energy,
+                "n_steps": sampled.n_steps,
+                "lp": sampled.log_prior + sampled.log_likelihood,
+                "log_prior": sampled.log_prior,
+                "log_likelihood": sampled.log_likelihood,
+            },
+            "log_likelihood": {response: by_chain(by_run)},
+            "log_likelihood_rows": {response: by_chain(row_likelihood)},
+            "coordinates": coordinates,
+            "observed_data": {response: table[response].to_numpy(float)},
+            "constant_data": {c: table[c].to_numpy(float) for c in names if c != response},
+        },
+        coords={**coords, "row": rows, "run": run_names},
+        dims={
+            **dims,
+            **{c: ["row"] for c in names},
+            response: ["row"],
+        }
+        if len(run_names) == len(rows)
+        else {**dims, **{c: ["row"] for c in names}},
+    )
+
+
+def posterior_variables(
+    model: Model, position: Position
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]], dict[str, np.ndarray]]:
+    """Population, group and hyper parameters in the user's units, with dims and coords."""
+    structure = model.structure
+    reference = reference_inputs(model.arrays.reference)
+    population = to_natural(
+        structure, population_coordinates(structure, position.population, np), reference, np
+    )
+    posterior = {structure.names[i]: population[structure.names[i]] for i in structure.free}
+    dims: dict[str, list[str]] = {}
+    coords: dict[str, np.ndarray] = {}
+    if structure.factors:
+        dim = structure.factors[0].name if len(structure.factors) == 1 else "group"
+        labels = np.array([",".join(g) for g in model.groups])
+        coords[dim] = labels
+        eta = group_coordinates(structure, position, model.arrays.levels, np)
+        values = to_natural(structure, eta, reference, np)
+        varied = {i for f in structure.factors for i in f.varied}
+        for i in sorted(varied):
+            name = f"{structure.names[i]}_by_{dim}"
+            posterior[name] = values[structure.names[i]]
+            dims[name] = [dim]
+    for f, factor in enumerate(structure.factors):
+        for k, i in enumerate(factor.learned_index):
+            name = f"sd({structure.names[factor.varied[i]]}|{factor.name})"
+            posterior[name] = np.exp(position.log_sd[f][..., k])
+        for k, (i, j) in enumerate(factor.pairs):
+            a, b = structure.names[factor.varied[i]], structure.names[factor.varied[j]]
+            posterior[f"cor({a}, {b}|{factor.name})"] = np.tanh(position.corr[f][..., k])
+    return posterior, dims, coords
+
+
+def row_log_likelihood(model: Model, position: Position) -> np.ndarray:
+    """Log density of each row given the parameters and the other rows of its cell; (sample, row)."""
+    structure, arrays = model.structure, model.arrays
+    inputs = arrays.inputs()
+    at = tuple(arrays.position.T)
+    n_samples = len(position.population)
+    out = np.zeros((n_samples, len(arrays.position)))
+    batch = max(1, int(2e6 / max(arrays.mask.size, 1)))
+    n_seeds = arrays.mask.shape[2]
+    for start in range(0, n_samples, batch):
+        part = slice(start, start + batch)
+        piece = Position(
+            position.population[part],
+            tuple(e[part] for e in position.effects),
+            tuple(s[part] for s in position.log_sd),
+            tuple(c[part] for c in position.corr),
+        )
+        eta = group_coordinates(structure, piece, arrays.levels, np)
+        whole = cell_log_likelihood(structure, eta, inputs, np)
+        for seed in range(n_seeds):
+            mask = arrays.mask.copy()
+            mask[..., seed] = 0.0
+            rest = cell_log_likelihood(structure, eta, {**inputs, "mask": mask}, np)
+            rest = np.where(mask.sum(-1) > 0, rest, 0.0)
+            mine = at[2] == seed
+            out[part, mine] = (whole - rest)[:, at[0][mine], at[1][mine]]
+    return out

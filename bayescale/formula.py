@@ -1,0 +1,309 @@
+"""Formula text to a checked expression, evaluated by walking its tree.
+
+`bayescale.grammar` reads the text; here the tree is walked with numpy or jax.numpy, folded,
+asked in which names it is linear, and written as text or LaTeX. Nothing is executed.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bayescale.errors import FormulaError
+from bayescale.grammar import (
+    MULTIPLY,
+    POWER,
+    PRECEDENCE,
+    SIGN,
+    Binary,
+    Call,
+    Minus,
+    Name,
+    Node,
+    Number,
+    Parser,
+    children,
+)
+
+
+def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
+    if isinstance(node, Number):
+        return node.value
+    if isinstance(node, Name):
+        return env[node.id]
+    if isinstance(node, Minus):
+        return -_walk(node.operand, env, xp)
+    if isinstance(node, Call):
+        return getattr(xp, node.function)(*(_walk(a, env, xp) for a in node.arguments))
+    right = _walk(node.right, env, xp)
+    if node.symbol == "**" and isinstance(node.left, Name) and log_name(node.left.id) in env:
+        return xp.exp(right * env[log_name(node.left.id)])
+    return _OPERATIONS[node.symbol](_walk(node.left, env, xp), right)
+
+
+def log_name(name: str) -> str:
+    """Key under which an environment may hold a name's logarithm, so that powers of it are exps."""
+    return f"log {name}"
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(exponent, float) and exponent in (2.0, 3.0, -1.0, -2.0):
+        exponent = int(exponent)  # an exact product, with finite derivatives at zero
+    return base**exponent
+
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": _power,
+}
+
+
+def _names(node: Node) -> Iterator[str]:
+    if isinstance(node, Name):
+        yield node.id
+    for child in children(node):
+        yield from _names(child)
+
+
+def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Return the same node with `change` applied to its children."""
+    if isinstance(node, Minus):
+        return Minus(change(node.operand), node.position)
+    if isinstance(node, Binary):
+        return Binary(node.symbol, change(node.left), change(node.right), node.position)
+    if isinstance(node, Call):
+        keywords = tuple((key, change(value)) for key, value in node.keywords)
+        return Call(node.function, tuple(map(change, node.arguments)), node.position, keywords)
+    return node
+
+
+def folded(node: Node, text: str) -> Node:
+    """Replace every subtree without names by its value, in floats (9**9**9 can't hang).
+
+    Raises
+    ------
+    FormulaError
+        Where such a value is not finite.
+    """
+    node = _rebuilt(node, lambda child: folded(child, text))
+    if isinstance(node, Number | Name) or not all(isinstance(c, Number) for c in children(node)):
+        return node
+    with np.errstate(all="ignore"):
+        exact = _rebuilt(node, lambda c: Number(np.float64(c.value)))  # type: ignore[union-attr]
+        value = float(_walk(exact, {}, np))
+    if not np.isfinite(value):
+        raise FormulaError("this is not a finite number", text, node.position)
+    return Number(value, node.position)
+
+
+def constant(node: Node, text: str) -> float:
+    """Return the value of a tree without names."""
+    name = next(_names(node), None)
+    if name is not None:
+        raise FormulaError(f"a number is needed here, not {name!r}", text, node.position)
+    result = folded(node, text)
+    assert isinstance(result, Number)
+    return result.value
+
+
+def _degree(node: Node, names: Collection[str]) -> int:
+    """0: free of the names; 1: affine in them jointly; 2: neither."""
+    if isinstance(node, Name):
+        return int(node.id in names)
+    degrees = [_degree(child, names) for child in children(node)]
+    highest = max(degrees, default=0)
+    if highest != 1 or isinstance(node, Minus):
+        return highest
+    if isinstance(node, Binary):
+        left, right = degrees
+        if node.symbol in "+-":
+            return 1
+        if node.symbol == "*" and left + right == 1:
+            return 1
+        if node.symbol == "/" and right == 0:
+            return 1
+    return 2
+
+
+def unparsed(node: Node, outer: int = 0) -> str:
+    """Write a tree as formula text, with the brackets that it needs."""
+    if isinstance(node, Number):
+        return f"{node.value:.15g}"
+    if isinstance(node, Name):
+        return node.id
+    if isinstance(node, Call):
+        return f"{node.function}({', '.join(unparsed(a) for a in node.arguments)})"
+    if isinstance(node, Minus):
+        inner, level = f"-{unparsed(node.operand, SIGN)}", SIGN
+    else:
+        level = PRECEDENCE[node.symbol]
+        gap = "" if node.symbol == "**" else " "
+        sides = (level + 1, SIGN) if node.symbol == "**" else (level, level + 1)
+        inner = gap.join(
+            (unparsed(node.left, sides[0]), node.symbol, unparsed(node.right, sides[1]))
+        )
+    return f"({inner})" if level < outer else inner
+
+
+# --- LaTeX ------------------------------------------------------------------------------------
+
+_GREEK = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
+    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
+)
+_COMMANDS = {"exp": r"\exp", "log": r"\log", "log10": r"\log_{10}"}
+_COMMANDS |= {"minimum": r"\min", "maximum": r"\max"}
+
+
+def _latex_name(name: str) -> str:
+    head, *subscripts = [r"\lambda" if part == "lam" else part for part in name.split("_")]
+    words = [f"\\{part}" if part in _GREEK else part for part in (head, *subscripts)]
+    words = [w if w.startswith("\\") or len(w) == 1 else rf"\mathrm{{{w}}}" for w in words]
+    return words[0] + (f"_{{{','.join(words[1:])}}}" if subscripts else "")
+
+
+def _latex_number(value: float) -> str:
+    mantissa, _, exponent = f"{value:.6g}".partition("e")
+    if not exponent:
+        return mantissa
+    power = f"10^{{{int(exponent)}}}"
+    return power if mantissa == "1" else rf"{mantissa} \times {power}"
+
+
+def _latex(node: Node, symbols: Mapping[str, str], outer: int = 0) -> str:
+    if isinstance(node, Number):
+        text = _latex_number(node.value)
+        return rf"\left({text}\right)" if "times" in text and outer > MULTIPLY else text
+    if isinstance(node, Name):
+        return symbols.get(node.id) or _latex_name(node.id)
+    if isinstance(node, Call):
+        inner = ", ".join(_latex(a, symbols) for a in node.arguments)
+        if node.function == "sqrt":
+            return rf"\sqrt{{{inner}}}"
+        if node.function == "abs":
+            return rf"\left|{inner}\right|"
+        return rf"{_COMMANDS[node.function]}\left({inner}\right)"
+    if isinstance(node, Minus):
+        level, text = SIGN, f"-{_latex(node.operand, symbols, SIGN)}"
+    elif node.symbol == "/":
+        # a fraction needs brackets only as the base of a power
+        top, bottom = _latex(node.left, symbols), _latex(node.right, symbols)
+        level, text = SIGN, rf"\frac{{{top}}}{{{bottom}}}"
+    elif node.symbol == "**":
+        base, exponent = _latex(node.left, symbols, POWER + 1), _latex(node.right, symbols)
+        level, text = POWER, f"{base}^{{{exponent}}}"
+    else:
+        level = PRECEDENCE[node.symbol]
+        sign = r" \, " if node.symbol == "*" else f" {node.symbol} "
+        left, right = _latex(node.left, symbols, level), _latex(node.right, symbols, level + 1)
+        if node.symbol == "*" and isinstance(node.right, Number):
+            sign = r" \cdot "
+        text = left + sign + right
+    return rf"\left({text}\right)" if level < outer else text
+
+
+# --- what others use --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Expression:
+    r"""A checked arithmetic expression, evaluated by walking its tree.
+
+    Attributes
+    ----------
+    text : str
+        The formula as written.
+    names : tuple of str
+        The names in it, in order of appearance.
+
+    Examples
+    --------
+    >>> law = Expression.parse("E + A / N**alpha")
+    >>> law.names
+    ('E', 'A', 'N', 'alpha')
+    >>> round(float(law({"E": 1.7, "A": 400.0, "alpha": 0.34, "N": 1e9})), 4)
+    2.0484
+    >>> law.linear_in(["E", "A"]), law.linear_in(["A", "N"])
+    (True, False)
+    >>> law.latex()
+    'E + \\frac{A}{N^{\\alpha}}'
+    """
+
+    text: str
+    tree: Node
+    names: tuple[str, ...]
+    program: Node
+
+    @classmethod
+    def parse(cls, text: str, allowed: Collection[str] | None = None) -> Expression:
+        """Read a formula.
+
+        Parameters
+        ----------
+        text : str
+            Numbers, names, + - * / **, brackets, and the functions exp, log, log10, sqrt, abs,
+            minimum and maximum. At most 2000 characters, 60 levels of nesting.
+        allowed : Collection of str, optional
+            The names that may appear; any when None.
+
+        Raises
+        ------
+        FormulaError
+            With the position of the fault and what to write instead.
+        """
+        tree = Parser(text, allowed=allowed).whole()
+        return cls._of(text, tree)
+
+    @classmethod
+    def _of(cls, text: str, tree: Node) -> Expression:
+        return cls(text, tree, tuple(dict.fromkeys(_names(tree))), folded(tree, text))
+
+    def __call__(self, env: Mapping[str, Any], xp: ModuleType = np) -> Any:
+        """Evaluate with arrays for names, which broadcast as numpy has it.
+
+        Parameters
+        ----------
+        env : Mapping of str to array
+            A value for every one of `names`; more are ignored.
+        xp : module
+            numpy (computed in float64, infinities and NaN without a warning) or jax.numpy
+            (traceable and differentiable).
+        """
+        missing = [name for name in self.names if name not in env]
+        if missing:
+            raise FormulaError(f"no value was given for {', '.join(missing)}", self.text)
+        if xp is not np:
+            return _walk(self.program, env, xp)
+        known = [*self.names, *(log_name(n) for n in self.names if log_name(n) in env)]
+        values = {name: np.asarray(env[name], dtype=np.float64) for name in known}
+        with np.errstate(all="ignore"):
+            return np.asarray(_walk(self.program, values, np), dtype=np.float64)
+
+    def linear_in(self, names: Collection[str]) -> bool:
+        """Whether the expression is affine in these names jointly, by its structure alone."""
+        return _degree(self.program, names) <= 1
+
+    def substitute(self, definitions: Mapping[str, Expression]) -> Expression:
+        """Replace names by expressions (a card's `where`); the text is written anew."""
+        if not any(name in definitions for name in self.names):
+            return self
+
+        def replaced(node: Node) -> Node:
+            if isinstance(node, Name):
+                return definitions[node.id].tree if node.id in definitions else node
+            return _rebuilt(node, replaced)
+
+        tree = replaced(self.tree)
+        return Expression._of(unparsed(tree), tree)
+
+    def latex(self, symbols: Mapping[str, str] | None = None) -> str:
+        """Write the expression in LaTeX; `symbols` overrides how single names are set."""
+        return _latex(self.tree, symbols or {})

@@ -1,0 +1,456 @@
+"""A law: a formula with variables, parameters and priors, published constants and oracles.
+
+Everything here is frozen. A changed law is a new law, read and checked again from its card.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayescale.card import read_card, write_card
+from bayescale.elements import Parameter as Parameter
+from bayescale.elements import Response as Response
+from bayescale.elements import Variable as Variable
+from bayescale.elements import (
+    number,
+    read_formula,
+    read_parameters,
+    read_published,
+    read_variables,
+    read_where,
+)
+from bayescale.errors import FormulaError, LawError
+from bayescale.formula import Expression, log_name
+from bayescale.grammar import nearest
+from bayescale.oracles import Check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Law:
+    """One law, complete: call it with constants and columns.
+
+    Attributes
+    ----------
+    name, title, cite : str
+    formula : Expression or None
+        In the names of variables and parameters, sub-expressions written out; None for a law
+        that is a Python function.
+    response : Response
+    variables : Mapping of str to Variable
+    parameters : Mapping of str to Parameter
+    pairs : tuple of (str, str)
+        Parameters whose group effects may be correlated.
+    published : Mapping of str to Mapping of str to float
+    sources, units : Mapping of str to str
+        Of every published set: where it stands, and what its N means.
+    checks : tuple of Check
+    card : str
+        The card's text (of a Python function, all but the function).
+    identifiability, decision, unverified : str
+        What data are needed; what the law decides; why it has no checks, where it has none.
+    where : Mapping of str to str
+        Named sub-expressions, as written.
+    function : callable or None
+        f(params, columns, xp) -> loss, the escape hatch.
+
+    Examples
+    --------
+    >>> from bayescale.catalog import load_law
+    >>> law = load_law("chinchilla")
+    >>> round(float(law(law.published["hoffmann"], N=70e9, D=1.4e12)), 3)
+    1.937
+    """
+
+    name: str
+    title: str
+    formula: Expression | None
+    response: Response
+    variables: Mapping[str, Variable]
+    parameters: Mapping[str, Parameter]
+    pairs: tuple[tuple[str, str], ...] = ()
+    cite: str = ""
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    card: str = ""
+    identifiability: str = ""
+    decision: str = ""
+    unverified: str = ""
+    where: Mapping[str, str] = field(default_factory=dict)
+    function: Callable[..., Any] | None = None
+
+    @classmethod
+    def from_text(cls, text: str) -> Law:
+        """Read a law from the TOML text of a card.
+
+        Raises
+        ------
+        LawError, FormulaError
+            For a card that can't be read, contradicts itself or lacks something.
+        """
+        return _build(read_card(text), text)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Law:
+        """Read a law from a card file, whose name must be the law's name."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise LawError(f"the card {path} can't be read: {reason}") from None
+        try:
+            law = cls.from_text(text)
+        except LawError as error:
+            raise LawError(f"{path.name}: {error}") from None
+        except FormulaError as error:
+            message = f"{path.name}: {error.message}"
+            raise FormulaError(message, error.text, error.position) from None
+        if law.name != path.stem:
+            raise LawError(f"{path.name}: the card's name is {law.name!r}; name the file after it")
+        return law
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[..., Any],
+        *,
+        variables: Mapping[str, Mapping[str, str]],
+        parameters: Mapping[str, Mapping[str, str]],
+        name: str = "custom",
+        title: str = "",
+        varies: str = "1",
+        response: Mapping[str, str] | None = None,
+        pairs: Iterable[tuple[str, str]] = (),
+    ) -> Law:
+        """Make a law of a Python function that no formula can express.
+
+        Parameters
+        ----------
+        function : callable
+            ``f(params, columns, xp) -> loss``: two dicts of arrays (by the names of parameters
+            and variables) and the array module, numpy or jax.numpy; it must be traceable.
+        variables, parameters : Mapping
+            As in a card: ``{"N": {"column": "N", "unit": "parameters"}}``,
+            ``{"E": {"prior": "LogNormal(0, 1)", "about": "the floor"}}``.
+        name, title, varies, response, pairs
+            As in a card.
+
+        Examples
+        --------
+        >>> law = Law.from_function(
+        ...     lambda p, c, xp: p["E"] + xp.exp(-p["k"] * c["x"]),
+        ...     variables={"x": {"column": "x"}},
+        ...     parameters={"E": {"prior": "HalfNormal(2)"}, "k": {"prior": "HalfNormal(1)"}},
+        ... )
+        >>> float(law({"E": 1.0, "k": 0.0}, x=3.0))
+        2.0
+        """
+        card = {
+            "name": name,
+            "title": title or name,
+            "varies": varies,
+            "pairs": [list(pair) for pair in pairs],
+            "unverified": "a function given in Python",
+            "response": dict(response or {}),
+            "variables": {k: dict(v) for k, v in variables.items()},
+            "parameters": {k: dict(v) for k, v in parameters.items()},
+        }
+        return _build(read_card(write_card(card)), write_card(card), function)
+
+    def __call__(self, params: Mapping[str, Any], /, **columns: Any) -> np.ndarray:
+        """Return the law's loss at given constants.
+
+        Parameters
+        ----------
+        params : Mapping of str to float or array
+            Every parameter, in the card's units; a misspelt one is an error.
+        **columns : float or array
+            Every variable by its column (or its own name), in base units.
+
+        Returns
+        -------
+        ndarray of float64
+            In the response's unit, of the broadcast shape.
+
+        Raises
+        ------
+        LawError
+            For a missing or unknown parameter or column.
+        """
+        _exactly(params, self.parameters, "parameter", self.name)
+        named = {v.column: columns[n] for n, v in self.variables.items() if n in columns}
+        given = {k: v for k, v in columns.items() if k not in self.variables} | named
+        _exactly(given, [v.column for v in self.variables.values()], "column", self.name)
+        floats = [
+            {k: np.asarray(v, dtype=np.float64) for k, v in d.items()} for d in (params, given)
+        ]
+        with np.errstate(all="ignore"):
+            return np.asarray(self.mean(*floats, np), dtype=np.float64)
+
+    def mean(
+        self, params: Mapping[str, Any], columns: Mapping[str, Any], xp: ModuleType = np
+    ) -> Any:
+        """Evaluate with numpy or jax.numpy; traceable, nothing is checked.
+
+        `columns` are by the names of the table's columns; more than needed are ignored.
+        """
+        values = {name: columns[v.column] for name, v in self.variables.items()}
+        for name, v in self.variables.items():
+            if log_name(v.column) in columns:
+                values[log_name(name)] = columns[log_name(v.column)]
+        if self.function is not None:
+            return self.function({name: params[name] for name in self.parameters}, values, xp)
+        assert self.formula is not None
+        return self.formula({**values, **{name: params[name] for name in self.parameters}}, xp)
+
+    @property
+    def linear(self) -> tuple[str, ...]:
+        """The largest set of parameters in which the formula is jointly affine."""
+        if self.formula is None:
+            return ()
+        names = [n for n in self.parameters if self.formula.linear_in([n])]
+        for size in range(len(names), 0, -1):
+            for subset in combinations(names, size):
+                if self.formula.linear_in(subset):
+                    return subset
+        return ()
+
+    def share(
+        self,
+        parameter: Parameter,
+        params: Mapping[str, Any],
+        columns: Mapping[str, Any],
+        xp: ModuleType = np,
+    ) -> Any:
+        """Evaluate a parameter's contribution to the loss; traceable, nothing is checked."""
+        assert parameter.share is not None
+        values = {name: columns[v.column] for name, v in self.variables.items()}
+        return parameter.share({**values, **params}, xp)
+
+    @property
+    def text(self) -> str:
+        """The card from which this law can be read again; empty for a Python function."""
+        return self.card if self.function is None else ""
+
+    @property
+    def formula_text(self) -> str:
+        """The formula as a reader wants it, with its sub-expressions named."""
+        if self.formula is None:
+            return f"{getattr(self.function, '__name__', 'function')}(params, columns, xp)"
+        where = ", ".join(f"{name} = {text}" for name, text in self.where.items())
+        written = read_card(self.card)["formula"]
+        return f"{written}, where {where}" if where else written
+
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """The grouping columns over which any parameter varies."""
+        return tuple(dict.fromkeys(g for p in self.parameters.values() for g in p.varies))
+
+    @property
+    def verified(self) -> bool:
+        """Whether the card has oracles and all hold."""
+        return bool(self.checks) and bool(self.check()["ok"].all())
+
+    def check(self) -> pd.DataFrame:
+        """Run the card's oracles.
+
+        Returns
+        -------
+        DataFrame
+            check, expected, got, tolerance (relative), ok, source: a row for each.
+        """
+        import pandas as pd
+
+        rows = []
+        for check in self.checks:
+            got = check.got(lambda _set=check.set, **at: self(self.published[_set], **at))
+            row = (check.label, check.expected, got, check.tolerance, check.agrees(got))
+            rows.append((*row, check.source))
+        columns = ["check", "expected", "got", "tolerance", "ok", "source"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def with_priors(self, **priors: str | Mapping[str, str]) -> Law:
+        """Return a law with other priors.
+
+        Parameters
+        ----------
+        **priors : str or dict
+            A prior as text, or keys of the parameter's table in a card, such as
+            ``{"prior": "Normal(0.3, 0.1)", "on": "value"}``.
+
+        Examples
+        --------
+        >>> from bayescale.catalog import load_law
+        >>> law = load_law("chinchilla").with_priors(alpha="LogNormal(log(0.4), 0.1)")
+        >>> law.parameters["alpha"].prior.text
+        'LogNormal(log(0.4), 0.1)'
+        """
+        self._known(priors)
+        return self._changed(
+            {k: {"prior": v} if isinstance(v, str) else dict(v) for k, v in priors.items()}
+        )
+
+    def varying(self, pool: Mapping[str, str | Iterable[str]] | str) -> Law:
+        """Return a law pooled otherwise.
+
+        Parameters
+        ----------
+        pool : dict or str
+            ``{"alpha": ["family"], "E": "1 + (1 | family)"}`` changes those parameters;
+            "complete" gives all groups the same parameters; "none" fits groups apart.
+        """
+        if isinstance(pool, str):
+            if pool not in ("complete", "none"):
+                raise LawError(
+                    f"pool must be 'complete', 'none' or a dict such as {{'alpha': ['family']}}, "
+                    f"not {pool!r}"
+                )
+            change = {"varies": "1"} if pool == "complete" else {"pooling": "none"}
+            return self._changed({name: dict(change) for name in self.parameters})
+        self._known(pool)
+        return self._changed(
+            {n: {"varies": _written(v), "pooling": "partial"} for n, v in pool.items()}
+        )
+
+    def with_columns(self, **columns: str) -> Law:
+        """Return a law whose variables stand in other columns: ``with_columns(x="D")``."""
+        for name in columns:
+            if name not in self.variables:
+                guess = nearest(name, self.variables)
+                raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
+        card = copy.deepcopy(read_card(self.card))
+        for name, column in columns.items():
+            card["variables"][name]["column"] = column
+        return _build(card, write_card(card), self.function)
+
+    def _known(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.parameters:
+                raise LawError(
+                    f"the law {self.name!r} has no parameter {name!r}."
+                    f"{nearest(name, self.parameters)} Parameters: {', '.join(self.parameters)}"
+                )
+
+    def _changed(self, changes: Mapping[str, Mapping[str, str]]) -> Law:
+        card = copy.deepcopy(read_card(self.card))
+        for name, change in changes.items():
+            card["parameters"][name].update(change)
+        text = write_card(card)
+        return _build(read_card(text), text, self.function)
+
+
+def _written(groups: str | Iterable[str]) -> str:
+    if isinstance(groups, str):
+        return groups if not groups.isidentifier() else f"1 + (1 | {groups})"
+    return "1" + "".join(f" + (1 | {group})" for group in groups)
+
+
+def _exactly(given: Iterable[str], expected: Iterable[str], what: str, law: str) -> None:
+    given, expected = set(given), list(expected)
+    for name in sorted(given - set(expected)):
+        raise LawError(
+            f"the law {law!r} has no {what} {name!r}.{nearest(name, expected)} "
+            f"It has: {', '.join(expected)}"
+        )
+    missing = [name for name in expected if name not in given]
+    if missing:
+        raise LawError(f"the law {law!r} needs the {what} {', '.join(missing)}")
+
+
+def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | None = None) -> Law:
+    """Make a law of a card's tables, checking what they mean together."""
+    needed = ["name", "title", "variables", "parameters"]
+    needed += ["formula", "cite"] if function is None else []
+    missing = [key for key in needed if not card.get(key)]
+    if missing:
+        raise LawError(f"the card lacks {', '.join(missing)}")
+    if not card["name"].isidentifier():
+        raise LawError(f"name = {card['name']!r}: letters, digits and _ only")
+    where = read_where(card)
+    variables, parameters = read_variables(card), read_parameters(card, where)
+    published = read_published(card, parameters)
+    entries = card.get("published", {})
+    return Law(
+        name=card["name"],
+        title=card["title"],
+        formula=read_formula(card, where) if function is None else None,
+        response=Response(**card.get("response", {})),
+        variables=variables,
+        parameters=parameters,
+        pairs=_read_pairs(card, parameters),
+        cite=card.get("cite", ""),
+        published=published,
+        sources={label: entry["source"] for label, entry in entries.items()},
+        units={label: entry.get("units", "") for label, entry in entries.items()},
+        checks=_read_checks(card, published, variables),
+        card=text,
+        identifiability=card.get("identifiability", ""),
+        decision=card.get("decision", ""),
+        unverified=card.get("unverified", ""),
+        where=dict(card.get("where", {})),
+        function=function,
+    )
+
+
+def _read_pairs(
+    card: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for pair in card.get("pairs", []):
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise LawError(f'pairs: each is two names, such as ["A", "alpha"], not {pair!r}')
+        for name in pair:
+            if name not in parameters:
+                guess = nearest(str(name), parameters)
+                raise LawError(f"pairs: the law has no parameter {name!r}.{guess}")
+        pairs.append((pair[0], pair[1]))
+    return tuple(pairs)
+
+
+def _read_checks(
+    card: Mapping[str, Any],
+    published: Mapping[str, Any],
+    variables: Mapping[str, Variable],
+) -> tuple[Check, ...]:
+    entries = card.get("checks", [])
+    if not entries and not card.get("unverified"):
+        raise LawError(
+            "the card lacks [[checks]]: give a number that the paper, its code or its data "
+            'state, or say why there is none: unverified = "..."'
+        )
+    columns = [v.column for v in variables.values()]
+    checks = []
+    for i, entry in enumerate(entries, 1):
+        place = f"checks {i}"
+        lacking = [k for k in ("what", "set", "at", "expected", "source") if k not in entry]
+        if lacking:
+            raise LawError(f"{place} lacks {', '.join(lacking)}")
+        if entry["set"] not in published:
+            guess = nearest(entry["set"], published)
+            raise LawError(f"{place}: no published set is called {entry['set']!r}.{guess}")
+        places = {
+            key: {n: number(v, f"{place}.{key}.{n}") for n, v in entry.get(key, {}).items()}
+            for key in ("at", "over")
+        }
+        optimum = entry["what"] in ("N_opt", "D_opt", "N_opt_exponent")
+        expected = ["N", "D"] if optimum else columns
+        if optimum and set(columns) != {"N", "D"}:
+            raise LawError(f"{place}: {entry['what']} needs a law of the columns N and D")
+        for at in () if optimum else (places["at"], places["over"]):
+            if at and set(at) != set(expected):
+                raise LawError(f"{place} must give the columns {', '.join(columns)}")
+        checks.append(Check(**{"tolerance": 0.01, **entry, **places}))
+    return tuple(checks)

@@ -1,0 +1,226 @@
+"""How a run's log loss scatters about the law: the stochastic parts, pluggable, one interface.
+
+A run's log loss is ``log law + cell deviation + run deviation + measurement error``. Each part is an
+object that states its parameters (with priors) and its variance at given rows; the tail (normal or
+Student-t) turns the summed covariance of one cell (runs that repeat the same configuration) into a
+density, and into draws for runs nobody has made. Nothing is latent: the rows of a cell are
+integrated out in closed form (a compound-symmetric elliptical density, Sherman-Morrison).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from bayescale.priors import Prior
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class NoiseParameter:
+    """A parameter of the scatter: its prior, meaning, and the prior sd of its group effects."""
+
+    name: str
+    prior: Prior
+    about: str
+    group_sd: Prior
+
+
+class Scatter(Protocol):
+    """One independent deviation of log loss: shared by the rows of a cell, or a row's own."""
+
+    label: str
+    shared: bool
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]: ...
+
+    def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array: ...
+
+
+def _parameter(name: str, prior: str, about: str) -> NoiseParameter:
+    return NoiseParameter(name, Prior.parse(prior), about, Prior.parse("HalfNormal(0.3)"))
+
+
+@dataclass(frozen=True)
+class RunScatter:
+    """A run's own deviation (seed, data order, and what the law misses where no cell repeats).
+
+    With ``trend`` its scale may change with compute, by ``sigma_slope`` a decade, and is held at
+    its edge value outside the fitted data.
+    """
+
+    trend: bool = False
+    label: str = "run"
+    shared: bool = False
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        sigma = _parameter(
+            "sigma",
+            "LogNormal(log(0.01), 1.0)",
+            "scale of a run's deviation in log loss; replications and refits lie at 0.2% to 3%",
+        )
+        if not self.trend:
+            return (sigma,)
+        slope = _parameter("sigma_slope", "Normal(0, 0.15)", "change of log(sigma) a decade of C")
+        return (sigma, slope)
+
+    def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
+        variance = values["sigma"] ** 2
+        if self.trend:
+            variance = variance * xp.exp(2.0 * values["sigma_slope"] * rows["z"])
+        return variance
+
+
+@dataclass(frozen=True)
+class CellScatter:
+    """What the law misses at a configuration, shared by its repeated runs."""
+
+    label: str = "cell"
+    shared: bool = True
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        about = "scale of a configuration's lack of fit in log loss, shared by its seeds"
+        return (_parameter("sd(cell)", "HalfNormal(0.02)", about),)
+
+    def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
+        return values["sd(cell)"] ** 2
+
+
+@dataclass(frozen=True)
+class MeasurementError:
+    """The stated standard error of a row's loss, on the log scale."""
+
+    label: str = "measurement"
+    shared: bool = False
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        return ()
+
+    def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
+        return rows["se2"]
+
+
+def _gammaln(x: Array, xp: Any) -> Array:
+    if xp is np:
+        from scipy.special import gammaln
+    else:
+        from jax.scipy.special import gammaln
+    return gammaln(x)
+
+
+@dataclass(frozen=True)
+class NormalTail:
+    """Gaussian deviations."""
+
+    name: str = "normal"
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        return ()
+
+    def log_density(
+        self, values: Mapping[str, Array], n: Array, logdet: Array, quadratic: Array, xp: Any
+    ) -> Array:
+        return -0.5 * (n * np.log(2.0 * np.pi) + logdet + quadratic)
+
+    def mixing(self, values: Mapping[str, Array], rng: np.random.Generator, shape: tuple) -> Array:
+        return np.ones(shape)
+
+
+@dataclass(frozen=True)
+class StudentTail:
+    """Student-t deviations: a whole cell may lie far out (one common scale mixture a cell)."""
+
+    name: str = "t"
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        about = "degrees of freedom: small means that a few runs lie far from the law"
+        return (_parameter("nu", "2 + Gamma(2, 0.1)", about),)
+
+    def log_density(
+        self, values: Mapping[str, Array], n: Array, logdet: Array, quadratic: Array, xp: Any
+    ) -> Array:
+        nu = values["nu"]
+        return (
+            _gammaln(0.5 * (nu + n), xp)
+            - _gammaln(0.5 * nu, xp)
+            - 0.5 * n * xp.log(nu * np.pi)
+            - 0.5 * logdet
+            - 0.5 * (nu + n) * xp.log1p(quadratic / nu)
+        )
+
+    def mixing(self, values: Mapping[str, Array], rng: np.random.Generator, shape: tuple) -> Array:
+        nu = np.broadcast_to(values["nu"], shape)
+        return np.sqrt(nu / rng.chisquare(nu))
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The scatter of log loss: independent parts under one tail.
+
+    Parameters
+    ----------
+    parts : tuple of Scatter
+        Summed variances.
+    tail : NormalTail or StudentTail
+        The density of a cell given its covariance.
+    """
+
+    parts: tuple[Scatter, ...]
+    tail: NormalTail | StudentTail
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        return (*(p for part in self.parts for p in part.parameters), *self.tail.parameters)
+
+    def cell_log_density(
+        self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping, xp: Any
+    ) -> Array:
+        """Log density of every cell; residual and mask are (..., cells, seeds)."""
+        shared = sum(p.variance(values, rows, xp) for p in self.parts if p.shared)
+        own = sum(p.variance(values, rows, xp) for p in self.parts if not p.shared)
+        weight = mask / own
+        total = xp.sum(weight, axis=-1)
+        inflation = 1.0 + shared[..., 0] * total if np.ndim(shared) else 1.0 + shared * total
+        first = xp.sum(weight * residual, axis=-1)
+        quadratic = xp.sum(weight * residual**2, axis=-1) - (inflation - 1.0) / xp.where(
+            total > 0, total, 1.0
+        ) * first**2 / inflation
+        logdet = xp.sum(mask * xp.log(own), axis=-1) + xp.log(inflation)
+        n = xp.sum(mask, axis=-1)
+        tail = {k: v[..., 0] if np.ndim(v) else v for k, v in values.items()}
+        return self.tail.log_density(tail, n, logdet, quadratic, xp)
+
+    def draw(
+        self, values: Mapping[str, Array], rows: Mapping, rng: np.random.Generator, shape: tuple
+    ) -> Array:
+        """Deviations of log loss of new runs, each in a configuration of its own."""
+        variance = sum(p.variance(values, rows, np) for p in self.parts)
+        mixing = self.tail.mixing(values, rng, shape)
+        return np.sqrt(np.broadcast_to(variance, shape)) * mixing * rng.standard_normal(shape)
+
+    def shares(self, values: Mapping[str, Array], rows: Mapping) -> dict[str, Array]:
+        """Variance of log loss contributed by each part, before the tail's mixing."""
+        return {p.label: p.variance(values, rows, np) for p in self.parts}
+
+
+NOISE_NAMES = ("t", "normal", "t+scale")
+
+
+def build_noise(name: str, *, repeated: bool, measured: bool) -> Noise:
+    """Assemble the noise called `name` for data with repeated cells and measured errors or not."""
+    parts: list[Scatter] = [RunScatter(trend=name == "t+scale")]
+    if repeated:
+        parts.append(CellScatter())
+    if measured:
+        parts.append(MeasurementError())
+    return Noise(tuple(parts), NormalTail() if name == "normal" else StudentTail())

@@ -1,0 +1,179 @@
+"""Save and load fits: one netCDF file, written whole or not at all, with no pickle in it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayescale.errors import BayescaleError
+from bayescale.fitting import Fit
+from bayescale.law import Law
+from bayescale.model import build_model
+from bayescale.runs import Runs
+from bayescale.sampling import Settings
+
+FORMAT = 1
+VERSIONED = ("bayescale", "jax", "numpyro", "arviz-base", "numpy", "xarray")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made a fit."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def save(fit: Fit, path: str | Path) -> Path:
+    """Write a fit to one file, atomically: the old file stays until the new one is whole.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law that has a card; a law made of a Python function can't be saved.
+    path : str or Path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    BayescaleError
+        Where the law is a Python function, or the folder can't be written.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> import tempfile, pathlib
+    >>> file = bs.save(fit, pathlib.Path(tempfile.mkdtemp()) / "fit.nc")
+    >>> bs.load(file).law.name
+    'chinchilla'
+    """
+    if fit.law.function is not None:
+        raise BayescaleError("a law that is a Python function can't be saved; write it as a card")
+    path = Path(path)
+    if path.is_dir():
+        raise BayescaleError(f"{path} is a folder; name a file in it, such as {path / 'fit.nc'}")
+    meta = {
+        "format": FORMAT,
+        "law": fit.law.text,
+        "table": fit.runs.table.to_csv(index=True, float_format="%.17g"),
+        "table_sha256": "",
+        "source": fit.runs.source,
+        "run_notes": list(fit.runs.notes),
+        "renamed": dict(fit.runs.renamed),
+        "noise": fit.model.structure.noise_name,
+        "noise_pool": _noise_pool(fit),
+        "correlate": _correlates(fit),
+        "settings": asdict(fit.settings),
+        "notes": list(fit.notes),
+        "prior_z": fit.prior_z,
+        "mode_notes": list(fit.mode_notes),
+        "seconds": dict(fit.seconds),
+        "versions": versions(),
+    }
+    meta["table_sha256"] = hashlib.sha256(meta["table"].encode()).hexdigest()
+    tree = fit.data.copy()
+    tree.attrs = {"bayescale": json.dumps(meta)}
+    folder = path.parent
+    if not folder.is_dir():
+        raise BayescaleError(f"the folder {folder} does not exist")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise BayescaleError(f"{folder} can't be written: {error.strerror}") from None
+    os.close(handle)
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def _noise_pool(fit: Fit) -> dict[str, list[str]]:
+    structure = fit.model.structure
+    pool: dict[str, list[str]] = {}
+    first = len(structure.law.parameters)
+    for factor in structure.factors:
+        for i in factor.varied:
+            if i >= first:
+                pool.setdefault(structure.names[i], []).append(factor.name)
+    return pool
+
+
+def _correlates(fit: Fit) -> bool | None:
+    if any(f.pairs for f in fit.model.structure.factors):
+        return True
+    return False if fit.model.structure.factors else None
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit that `save` wrote; it predicts as it did, bit for bit.
+
+    Raises
+    ------
+    BayescaleError
+        For a file that is missing, damaged, not a fit, or of a newer format.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BayescaleError(f"there is no file {path}")
+    if path.is_dir():
+        raise BayescaleError(f"{path} is a folder, not a saved fit")
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+        meta = json.loads(tree.attrs["bayescale"])
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise BayescaleError(
+            f"{path} is not a fit that bayescale saved, or is damaged ({type(error).__name__})"
+        ) from None
+    if meta.get("format") != FORMAT:
+        raise BayescaleError(
+            f"{path} has format {meta.get('format')!r}; this bayescale reads {FORMAT}: update it"
+        )
+    if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
+        raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")
+    law = Law.from_text(meta["law"])
+    table = pd.read_csv(io.StringIO(meta["table"]), index_col=0, float_precision="round_trip")
+    for column in ("run", "family", "recipe", "corpus", "evaluation"):
+        if column in table.columns:
+            table[column] = table[column].astype(str)
+    model = build_model(
+        law,
+        table,
+        noise=meta["noise"],
+        noise_pool=meta["noise_pool"],
+        correlate=meta["correlate"],
+    )
+    tree.attrs = {}
+    return Fit(
+        law=law,
+        runs=Runs(table, meta["source"], tuple(meta["run_notes"]), meta["renamed"]),
+        model=model,
+        data=tree,
+        settings=Settings(**meta["settings"]),
+        notes=tuple(meta["notes"]),
+        prior_z=float(np.float64(meta["prior_z"])),
+        mode_notes=tuple(meta["mode_notes"]),
+        seconds=meta["seconds"],
+    )

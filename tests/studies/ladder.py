@@ -1,0 +1,366 @@
+"""Train the ladder of byte-level language models that the package's studies fit.
+
+Four families (two recipes on two corpora), each over a grid of sizes and horizons with two seeds,
+every run decayed to zero on its own horizon and measured on held-out documents of both corpora::
+
+    python tests/studies/ladder.py corpora          # fetch and build the text
+    python tests/studies/ladder.py estimate         # time each size, print what all would take
+    python tests/studies/ladder.py run --workers 2  # sweeps and grid; resumes
+    python tests/studies/ladder.py status
+    python tests/studies/ladder.py targets --workers 2   # only once predictions are committed
+
+Learning rates: each size and family has a sweep of four rates at two horizons (``role=sweep``,
+never fitted), read by the rule in ``ladder_parts.rates``. Runs of the grid start from other seeds.
+A row's ``loss`` is its loss on its own corpus, in nats per byte; ``seconds`` is processor time to
+that row. Rows with ``is_final`` 0 are readings inside a run, before its rate has decayed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# One core a process: set before jax starts.
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+from ladder_parts import corpus, nets, rates, table, train  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bayescale" / "data" / "ladder.csv"
+SOURCES = ROOT / "bayescale" / "data" / "ladder_corpora.csv"
+PREDICTED = "tests/studies/predicted/ladder_targets.csv"
+
+RECIPES = ("transformer", "gatedconv")
+SIZES = ("3e3", "1e4", "3e4", "1e5")
+TARGET_SIZE = "3e5"
+MEGABYTE = 512  # steps
+HORIZONS = (1, 2, 4)
+SWEEP_HORIZONS = (1, 2)
+TARGET_HORIZON = 12
+SWEEP_SEED = 0
+FIT_SEEDS = (1, 2)
+TARGET_SEEDS = (11, 12)
+CHECKPOINTS = (0.25, 0.5, 0.75)
+SWEEP_POINTS = (-1.5, -0.5, 0.5, 1.5)
+SWEEP_RATIO = 2.2
+SWEEP_CENTRE: dict[tuple[str, str], float] = {
+    ("transformer", "3e3"): 1.6e-2,
+    ("transformer", "1e4"): 1.2e-2,
+    ("transformer", "3e4"): 9e-3,
+    ("transformer", "1e5"): 6e-3,
+    ("gatedconv", "3e3"): 1.6e-2,
+    ("gatedconv", "1e4"): 1.2e-2,
+    ("gatedconv", "3e4"): 9e-3,
+    ("gatedconv", "1e5"): 6e-3,
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a network, a corpus, a horizon in megabytes, and why it is trained."""
+
+    recipe: str
+    corpus: str
+    size: str
+    horizon: int
+    seed: int
+    role: str
+    point: int = 0
+
+    @property
+    def family(self) -> str:
+        """Name of the recipe on the corpus."""
+        return f"{self.recipe}-{self.corpus}"
+
+    @property
+    def run(self) -> str:
+        """Name of the run, unique in the table."""
+        tail = f"lr{self.point}" if self.role == "sweep" else f"s{self.seed}"
+        return f"{self.role}-{self.family}-n{self.size}-d{self.horizon}M-{tail}"
+
+    @property
+    def shape(self) -> nets.Shape:
+        """Shape of the network."""
+        return nets.SHAPES[self.recipe, self.size]
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps."""
+        return self.horizon * MEGABYTE
+
+    @property
+    def seen(self) -> int:
+        """Bytes trained on."""
+        return self.steps * nets.BATCH_BYTES
+
+
+def sweeps(size: str) -> list[Job]:
+    """Learning-rate runs of one size."""
+    return [
+        Job(recipe, name, size, horizon, SWEEP_SEED, "sweep", point)
+        for horizon in SWEEP_HORIZONS
+        for recipe in RECIPES
+        for name in corpus.CORPORA
+        for point in range(len(SWEEP_POINTS))
+    ]
+
+
+def grid(size: str) -> list[Job]:
+    """Fitted runs of one size."""
+    return [
+        Job(recipe, name, size, horizon, seed, "fit")
+        for horizon in HORIZONS
+        for seed in FIT_SEEDS
+        for recipe in RECIPES
+        for name in corpus.CORPORA
+    ]
+
+
+def queue() -> list[Job]:
+    """All but the targets, so ordered that what is done is always a smaller ladder."""
+    return [job for size in SIZES for job in (*sweeps(size), *grid(size))]
+
+
+def targets() -> list[Job]:
+    """Runs outside the grid, whose losses are predicted before they are trained."""
+    return [
+        Job(recipe, name, TARGET_SIZE, TARGET_HORIZON, seed, "target")
+        for seed in TARGET_SEEDS
+        for recipe in RECIPES
+        for name in corpus.CORPORA
+    ]
+
+
+def swept_rate(job: Job) -> float:
+    """Rate of a run of a sweep."""
+    return SWEEP_CENTRE[job.recipe, job.size] * SWEEP_RATIO ** SWEEP_POINTS[job.point]
+
+
+def optima(rows: Sequence[dict[str, str]], family: str) -> dict[tuple[int, int], float]:
+    """Best rates of one family by size and horizon, of the sweeps that are complete."""
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for row in rows:
+        if row["role"] == "sweep" and row["family"] == family:
+            reading = (float(row["lr"]), float(row["loss"] or "nan"))
+            found.setdefault((int(row["N"]), int(row["D"])), []).append(reading)
+    return {
+        cell: rates.best_rate(*zip(*sorted(points), strict=True))
+        for cell, points in found.items()
+        if len(points) == len(SWEEP_POINTS)
+    }
+
+
+def peak_rate(job: Job, rows: Sequence[dict[str, str]]) -> float | None:
+    """Peak rate of a run, none while the sweeps it needs are not complete."""
+    if job.role == "sweep":
+        return swept_rate(job)
+    best = optima(rows, job.family)
+    n = nets.parameter_counts(job.shape)[0]
+    if job.role == "fit":
+        ready = sum(size == n for size, _ in best) == len(SWEEP_HORIZONS)
+        ends = [SWEEP_CENTRE[job.recipe, job.size] * SWEEP_RATIO**p for p in SWEEP_POINTS]
+        return rates.fit_rate(best, n, job.seen, ends[0], ends[-1]) if ready else None
+    ready = len(best) == len(SWEEP_HORIZONS) * len(SIZES)
+    return rates.target_rate(best, n, job.seen) if ready else None
+
+
+def result(job: Job, lr: float, reading: train.Reading) -> dict[str, object]:
+    """Row of the table."""
+    n, n_total = nets.parameter_counts(job.shape)
+    seen = reading.step * nets.BATCH_BYTES
+    losses = {name: reading.losses.get(name, (None, None)) for name in corpus.CORPORA}
+    row: dict[str, object] = {
+        "run": job.run,
+        "family": job.family,
+        "recipe": job.recipe,
+        "corpus": job.corpus,
+        "evaluation": job.corpus,
+        "seed": job.seed,
+        "N": n,
+        "N_total": n_total,
+        "D": seen,
+        "C": nets.training_flops(job.shape, seen),
+        "step": reading.step,
+        "lr": f"{lr:.6g}",
+        "batch": nets.BATCH_BYTES,
+        "role": job.role,
+        "split": "target" if job.role == "target" else "train",
+        "is_final": int(reading.step == job.steps or reading.diverged),
+        "status": "diverged" if reading.diverged else "ok",
+        "seconds": f"{reading.seconds:.1f}",
+    }
+    pairs = {"loss": losses[job.corpus]} | {f"loss_{name}": pair for name, pair in losses.items()}
+    for column, (loss, error) in pairs.items():
+        row[column] = "" if loss is None else f"{loss:.6f}"
+        row[f"{column}_se"] = "" if error is None else f"{error:.6f}"
+    return row
+
+
+def execute(job: Job, lr: float, texts: dict[str, corpus.Corpus]) -> list[dict[str, object]]:
+    """Train one run and give its rows."""
+    held = {name: text.held for name, text in texts.items()}
+    marks = () if job.role == "sweep" else CHECKPOINTS
+    rows = texts[job.corpus].train
+    readings = train.train_run(job.run, job.shape, rows, held, job.steps, lr, marks)
+    return [result(job, lr, reading) for reading in readings]
+
+
+def work(jobs: Sequence[Job]) -> None:
+    """Take pending runs one by one, in order, until none is left."""
+    folder = corpus.cache_folder()
+    texts = corpus.load(folder)
+    while True:
+        rows = table.read(RESULTS)
+        done = {row["run"] for row in rows}
+        pending = [job for job in jobs if job.run not in done]
+        if not pending:
+            return
+        if not any(claim(job, rows, texts, folder) for job in pending):
+            time.sleep(3)
+
+
+def claim(
+    job: Job, rows: list[dict[str, str]], texts: dict[str, corpus.Corpus], folder: Path
+) -> bool:
+    """Run one job, unless its rate is not known yet or another worker holds it."""
+    lr = peak_rate(job, rows)
+    if lr is None:
+        return False
+    with table.locked(folder / "locks" / f"{job.run}.lock", wait=False) as held:
+        # The table may have grown since it was read: another worker may just have ended this run.
+        if not held or job.run in {row["run"] for row in table.read(RESULTS)}:
+            return held
+        made = execute(job, lr, texts)
+        table.append(RESULTS, folder / "locks" / "table.lock", made)
+        last = made[-1]
+        print(f"{job.run} lr {lr:.2e} loss {last['loss']} in {last['seconds']} s", flush=True)
+        return True
+
+
+def committed(path: str) -> bool:
+    """Tell whether a file of the repository is committed as it stands."""
+    known = ["git", "ls-files", "--error-unmatch", path]
+    same = ["git", "diff", "--quiet", "HEAD", "--", path]
+    return all(
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+        for command in (known, same)
+    )
+
+
+def require_predictions() -> None:
+    """Stop unless the targets' losses were predicted and committed."""
+    if not committed(PREDICTED):
+        raise SystemExit(f"targets wait: {PREDICTED} is not committed, or differs from its commit")
+
+
+def spawn(command: str, workers: int) -> None:
+    """Run several workers of a command and wait for them."""
+    script = [sys.executable, str(Path(__file__).resolve()), command]
+    started = [subprocess.Popen(script) for _ in range(workers)]
+    if any([one.wait() for one in started]):
+        raise SystemExit("a worker failed")
+
+
+def build_corpora() -> None:
+    """Fetch and build the text, and write the table of its sources."""
+    folder = corpus.cache_folder()
+    (folder / "downloads").mkdir(parents=True, exist_ok=True)
+    sources: list[dict[str, object]] = []
+    for name in corpus.CORPORA:
+        built, given = corpus.build(name, folder / "downloads")
+        corpus.save(built, folder)
+        sources += given
+        print(f"{name}: {built.train.size} bytes to train on, {built.held.rows.size} held out")
+    table.write(SOURCES, list(sources[0]), sources)
+
+
+def step_seconds(shape: nets.Shape) -> float:
+    """Processor seconds of one optimisation step."""
+    held = {name: text.held for name, text in corpus.load(corpus.cache_folder()).items()}
+    rows = corpus.load(corpus.cache_folder())["prose"].train
+    train.warm(shape, held)
+    (reading,) = train.train_run("timing", shape, rows, {}, train.CHUNK, 1e-3, ())
+    return reading.seconds / train.CHUNK
+
+
+def estimate() -> None:
+    """Time each size and print what its runs would take."""
+    total = 0.0
+    print("size recipe N FLOP/byte GFLOP/s s/MB sweep_s grid_s")
+    for size in (*SIZES, TARGET_SIZE):
+        for recipe in RECIPES:
+            shape = nets.SHAPES[recipe, size]
+            step = step_seconds(shape)
+            jobs = [*sweeps(size), *grid(size)] if size in SIZES else targets()
+            own = [job for job in jobs if job.recipe == recipe]
+            swept, fitted = (
+                step * sum(job.steps for job in own if (job.role == "sweep") == which)
+                for which in (True, False)
+            )
+            total += (swept + fitted) * (size in SIZES)
+            flops = 3 * nets.forward_flops_per_byte(shape)
+            speed = flops * nets.BATCH_BYTES / step / 1e9
+            counts = f"{nets.parameter_counts(shape)[0]} {flops} {speed:.1f}"
+            print(size, recipe, counts, f"{step * MEGABYTE:.1f} {swept:.0f} {fitted:.0f}")
+    print(f"sweeps and grid: {total:.0f} processor seconds, {total / 2:.0f} s on two cores")
+
+
+def status() -> None:
+    """Print what is done, by size and role, and the hours left at the speed of what is done."""
+    rows = table.read(RESULTS)
+    seconds = {row["run"]: float(row["seconds"]) for row in rows if row["is_final"] == "1"}
+    speeds: dict[nets.Shape, list[float]] = {}
+    everything = [*queue(), *targets()]
+    for job in everything:
+        if job.run in seconds:
+            speeds.setdefault(job.shape, []).append(seconds[job.run] / job.steps)
+    left, unknown = 0.0, 0
+    for job in everything:
+        if job.run not in seconds and job.role != "target":
+            known = speeds.get(job.shape)
+            left += job.steps * sum(known) / len(known) if known else 0.0
+            unknown += not known
+    for size in (*SIZES, TARGET_SIZE):
+        for role in ("sweep", "fit", "target"):
+            own = [job.run for job in everything if (job.size, job.role) == (size, role)]
+            if own:
+                print(f"{size} {role}: {sum(run in seconds for run in own)} of {len(own)}")
+    diverged = sum(row["status"] != "ok" for row in rows)
+    print(f"{left / 3600:.2f} processor hours left, and {unknown} runs of sizes not timed yet")
+    print(f"{diverged} runs diverged")
+
+
+def main() -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(description="Train the ladder of byte-level models.")
+    commands: dict[str, Callable[[], None]] = {
+        "corpora": build_corpora,
+        "estimate": estimate,
+        "status": status,
+        "work": lambda: work(queue()),
+        "work-targets": lambda: (require_predictions(), work(targets()))[1],
+    }
+    parser.add_argument("command", choices=[*commands, "run", "targets"])
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    if given.command == "targets":
+        require_predictions()
+        spawn("work-targets", given.workers)
+    elif given.command == "run":
+        status()
+        spawn("work", given.workers)
+    else:
+        commands[given.command]()
+
+
+if __name__ == "__main__":
+    main()

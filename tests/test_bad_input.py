@@ -1,0 +1,154 @@
+"""Every message for bad input, against the checked-in table `bad_input_messages.csv`.
+
+A row of the table is a case, what a person types (a call with literal arguments, or a `bayescale`
+command line) and the whole message. `python tests/test_bad_input.py` writes the messages anew;
+read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import csv
+import os
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bayescale import datasets
+from bayescale.catalog import load_law
+from bayescale.errors import BayescaleError
+from bayescale.rows import select_rows
+from bayescale.runs import read_runs
+
+TABLE = Path(__file__).with_name("bad_input_messages.csv")
+HEADER = "run,family,params,tokens,loss\n"
+ROWS = [
+    f"r{i},{('moe', 'dense')[i % 2]},{1e6 * 2 ** (i % 5):g},{1e8 * 3 ** (i // 5):g},{4 - i / 20:g}"
+    for i in range(20)
+]
+
+
+def _with(rows: Iterable[int], column: str, value: str) -> str:
+    """Write the good table with another value in some rows of a column."""
+    cells = [line.split(",") for line in ROWS]
+    for row in rows:
+        cells[row - 1][HEADER.strip().split(",").index(column)] = value
+    return HEADER + "".join(",".join(line) + "\n" for line in cells)
+
+
+GOOD = HEADER + "".join(line + "\n" for line in ROWS)
+FILES = {
+    "good.csv": GOOD,
+    "missing_column.csv": GOOD.replace("tokens", "tokns"),
+    "nan_row_17.csv": _with([17], "loss", "nan"),
+    "negative_tokens.csv": _with([4], "tokens", "-3e8"),
+    "text.csv": _with([4], "tokens", "abc"),
+    "separators.csv": _with([4], "tokens", '"1,000"'),
+    "infinite.csv": _with([9], "loss", "inf"),
+    "empty.csv": "",
+    "header_only.csv": HEADER,
+    "one_row.csv": HEADER + ROWS[0] + "\n",
+    "constant_N.csv": _with(range(1, 21), "params", "1e7"),
+    "duplicate.csv": GOOD + ROWS[2] + "\n",
+    "two_sizes.csv": GOOD.replace("run,family,params", "run,params_total,params")
+    .replace("dense", "2e6")
+    .replace("moe", "3e6"),
+    "several.csv": _with([4], "tokens", "abc").replace("r7,dense,4e+06", "r7,dense,-1"),
+    "ragged.csv": GOOD.replace(ROWS[6], ROWS[6] + ",9"),
+    "semicolons.csv": GOOD.replace(",", ";"),
+    "no_label.csv": _with([5], "family", ""),
+    "diverged.csv": "\n".join(
+        [HEADER.strip() + ",status", *(f"{line},ok" for line in ROWS[:-1]), f"{ROWS[-1]},diverged"]
+    ),
+    "runs.xlsx": "PK",
+}
+
+
+def _select(file: str, law: str, groups: tuple[str, ...] = (), **options: Any) -> object:
+    return select_rows(read_runs(file), load_law(law), groups, **options)
+
+
+CALLS: dict[str, Callable[..., object]] = {
+    "read_runs": read_runs,
+    "read_runs_for": lambda file, law, **options: read_runs(file, law=load_law(law), **options),
+    "select_rows": _select,
+    "where": lambda file, text: read_runs(file).where(text),
+    "datasets.load": datasets.load,
+    "datasets.info": datasets.info,
+}
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Work in a folder of bad files, and check that nothing is written there."""
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    (folder / "folder").mkdir(exist_ok=True)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+    with contextlib.chdir(folder):
+        yield
+    assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+
+def message(text: str) -> str:
+    """Do what the table says a person typed; give back what they read."""
+    if text.startswith("bayescale "):
+        return _command(text)
+    call = ast.parse(text, mode="eval").body
+    assert isinstance(call, ast.Call), text
+    arguments = [ast.literal_eval(a) for a in call.args]
+    options = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    with pytest.raises(BayescaleError) as caught:
+        CALLS[ast.unparse(call.func)](*arguments, **options)
+    return str(caught.value)
+
+
+def _command(text: str) -> str:
+    from click.testing import CliRunner
+
+    from bayescale.cli import main
+
+    result = CliRunner().invoke(main, shlex.split(text)[1:])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr.strip()
+
+
+def _cases() -> list[dict[str, str]]:
+    with TABLE.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("case", _cases(), ids=lambda case: case["case"])
+def test_message(case: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BAYESCALE_DATA", raising=False)
+    with _inside(tmp_path):
+        assert message(case["call"]) == case["message"]
+
+
+def test_good_file_is_good(tmp_path: Path) -> None:
+    with _inside(tmp_path):
+        assert len(_select("good.csv", "chinchilla", ("family",)).table) == 20  # type: ignore[attr-defined]
+
+
+def _rewrite() -> None:
+    import tempfile
+
+    os.environ.pop("BAYESCALE_DATA", None)
+    cases = _cases()
+    for case in cases:
+        with tempfile.TemporaryDirectory() as folder, _inside(Path(folder)):
+            case["message"] = message(case["call"])
+    with TABLE.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ("case", "call", "message"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(cases)
+
+
+if __name__ == "__main__":
+    _rewrite()
