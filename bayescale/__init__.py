@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.allocation import allocate as allocate
     from bayescale.backtesting import Backtest as Backtest
     from bayescale.backtesting import backtest as backtest
-    from bayescale.baselines import baselines as baselines
+    from bayescale.baseline_forecasts import baselines as baselines
     from bayescale.catalog import laws as laws
     from bayescale.catalog import load_law as load_law
     from bayescale.configuration import configure as configure
@@ -46,7 +46,7 @@ __version__ = "0.1.0"
 _CONTENTS = {  # module: the public names that live there
     "allocation": ("Allocation", "allocate"),
     "backtesting": ("Backtest", "backtest"),
-    "baselines": ("baselines",),
+    "baseline_forecasts": ("baselines",),
     "catalog": ("laws", "load_law"),
     "configuration": ("configure",),
     "diagnostics": ("diagnose", "prior_summary", "summary"),

@@ -103,7 +103,7 @@ class Condition:
         return holds
 
 
-def _mismatch(comparison: Comparison, column: pd.Series) -> list[str]:
+def _mismatch(comparison: Comparison, column: Any) -> list[str]:
     from pandas.api import types
 
     name, value = comparison.column, comparison.value
@@ -125,7 +125,7 @@ def _mismatch(comparison: Comparison, column: pd.Series) -> list[str]:
     return []
 
 
-def _holds(comparison: Comparison, column: pd.Series) -> np.ndarray:
+def _holds(comparison: Comparison, column: Any) -> np.ndarray:
     present = column.notna().to_numpy()
     held = np.zeros(len(column), dtype=bool)
     kept = column[present]

@@ -207,7 +207,7 @@ def _gadre_evaluations(wide: pd.DataFrame) -> pd.DataFrame:
                 "evaluation": name,
                 "family": wide["dataset"] + "/" + name,
                 "loss": wide[f"loss_{name}"],
-                "loss_se": wide[f"loss_se_{name}"],
+                "loss_heldout_se": wide[f"loss_se_{name}"],
             }
         )
         for name in _GADRE_SETS

@@ -110,7 +110,7 @@ def summary(fit: Fit, ci_prob: float | None = None) -> pd.DataFrame:
     --------
     >>> import bayescale as bs
     >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
-    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
     >>> "alpha" in bs.summary(fit).index
     True
     """

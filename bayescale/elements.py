@@ -138,15 +138,14 @@ def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Ex
     declared = [*card["variables"], *card["parameters"]]
     with placed("formula"):
         written = Expression.parse(card["formula"], [*declared, *where])
-        formula = written.substitute(where)
+    used = set(written.names)
+    for name in reversed(list(where)):  # each may use those above it
+        if name in used:
+            used.update(Expression.parse(card["where"][name]).names)
     for name in (*declared, *where):
-        if name not in (*formula.names, *written.names) and not _needed(name, where, written):
+        if name not in used:
             raise LawError(f"{name!r} is declared and the formula does not use it")
-    return formula
-
-
-def _needed(name: str, where: Mapping[str, Expression], written: Expression) -> bool:
-    return name in where and name in written.names
+    return written.substitute(where)
 
 
 def read_variables(card: Mapping[str, Any]) -> dict[str, Variable]:
@@ -291,3 +290,19 @@ def read_published(
             raise LawError(f"{place} lacks {', '.join(missing)}")
         published[label] = {n: number(values[n], f"{place}.{n}") for n in parameters}
     return published
+
+
+def read_pairs(
+    card: Mapping[str, Any], parameters: Mapping[str, Parameter]
+) -> tuple[tuple[str, str], ...]:
+    """Read the pairs of parameters whose group effects may be correlated."""
+    pairs = []
+    for pair in card.get("pairs", []):
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise LawError(f'pairs: each is two names, such as ["A", "alpha"], not {pair!r}')
+        for name in pair:
+            if name not in parameters:
+                guess = nearest(str(name), parameters)
+                raise LawError(f"pairs: the law has no parameter {name!r}.{guess}")
+        pairs.append((pair[0], pair[1]))
+    return tuple(pairs)

@@ -164,7 +164,7 @@ def fit(
     --------
     >>> import bayescale as bs
     >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
-    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
     >>> bs.diagnose(fit).ok
     True
     """

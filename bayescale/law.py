@@ -20,8 +20,8 @@ from bayescale.elements import Parameter as Parameter
 from bayescale.elements import Response as Response
 from bayescale.elements import Variable as Variable
 from bayescale.elements import (
-    number,
     read_formula,
+    read_pairs,
     read_parameters,
     read_published,
     read_variables,
@@ -30,10 +30,12 @@ from bayescale.elements import (
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
-from bayescale.oracles import Check
+from bayescale.oracles import Check, read_checks
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_UNITS = {"N": "parameters", "D": "tokens", "C": "FLOP", "U": "tokens"}
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Law:
             "variables": {k: dict(v) for k, v in variables.items()},
             "parameters": {k: dict(v) for k, v in parameters.items()},
         }
-        return _build(read_card(write_card(card)), write_card(card), function)
+        return _read(card, function)
 
     def __call__(self, params: Mapping[str, Any], /, **columns: Any) -> np.ndarray:
         """Return the law's loss at given constants.
@@ -194,11 +196,10 @@ class Law:
         named = {v.column: columns[n] for n, v in self.variables.items() if n in columns}
         given = {k: v for k, v in columns.items() if k not in self.variables} | named
         _exactly(given, [v.column for v in self.variables.values()], "column", self.name)
-        floats = [
-            {k: np.asarray(v, dtype=np.float64) for k, v in d.items()} for d in (params, given)
-        ]
+        params = {name: np.asarray(value, dtype=np.float64) for name, value in params.items()}
+        given = {name: np.asarray(value, dtype=np.float64) for name, value in given.items()}
         with np.errstate(all="ignore"):
-            return np.asarray(self.mean(*floats, np), dtype=np.float64)
+            return np.asarray(self.mean(params, given, np), dtype=np.float64)
 
     def mean(
         self, params: Mapping[str, Any], columns: Mapping[str, Any], xp: ModuleType = np
@@ -326,15 +327,21 @@ class Law:
         )
 
     def with_columns(self, **columns: str) -> Law:
-        """Return a law whose variables stand in other columns: ``with_columns(x="D")``."""
-        for name in columns:
+        """Return a law whose variables stand in other columns: ``with_columns(x="D")``.
+
+        The published constants and their checks hold for the card's own columns only, and are
+        left out.
+        """
+        card = copy.deepcopy(read_card(self.card))
+        for name, column in columns.items():
             if name not in self.variables:
                 guess = nearest(name, self.variables)
                 raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
-        card = copy.deepcopy(read_card(self.card))
-        for name, column in columns.items():
-            card["variables"][name]["column"] = column
-        return _build(card, write_card(card), self.function)
+            card["variables"][name] |= {"column": column, "unit": _UNITS.get(column, "")}
+        for key in ("published", "checks"):
+            card.pop(key, None)
+        card["unverified"] = "its variables stand in other columns than the card's"
+        return _read(card, self.function)
 
     def _known(self, names: Iterable[str]) -> None:
         for name in names:
@@ -348,8 +355,12 @@ class Law:
         card = copy.deepcopy(read_card(self.card))
         for name, change in changes.items():
             card["parameters"][name].update(change)
-        text = write_card(card)
-        return _build(read_card(text), text, self.function)
+        return _read(card, self.function)
+
+
+def _read(card: Mapping[str, Any], function: Callable[..., Any] | None) -> Law:
+    text = write_card(card)
+    return _build(read_card(text), text, function)
 
 
 def _written(groups: str | Iterable[str]) -> str:
@@ -390,12 +401,12 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         response=Response(**card.get("response", {})),
         variables=variables,
         parameters=parameters,
-        pairs=_read_pairs(card, parameters),
+        pairs=read_pairs(card, parameters),
         cite=card.get("cite", ""),
         published=published,
         sources={label: entry["source"] for label, entry in entries.items()},
         units={label: entry.get("units", "") for label, entry in entries.items()},
-        checks=_read_checks(card, published, variables),
+        checks=read_checks(card, published, [v.column for v in variables.values()]),
         card=text,
         identifiability=card.get("identifiability", ""),
         decision=card.get("decision", ""),
@@ -403,54 +414,3 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         where=dict(card.get("where", {})),
         function=function,
     )
-
-
-def _read_pairs(
-    card: Mapping[str, Any], parameters: Mapping[str, Parameter]
-) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for pair in card.get("pairs", []):
-        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
-            raise LawError(f'pairs: each is two names, such as ["A", "alpha"], not {pair!r}')
-        for name in pair:
-            if name not in parameters:
-                guess = nearest(str(name), parameters)
-                raise LawError(f"pairs: the law has no parameter {name!r}.{guess}")
-        pairs.append((pair[0], pair[1]))
-    return tuple(pairs)
-
-
-def _read_checks(
-    card: Mapping[str, Any],
-    published: Mapping[str, Any],
-    variables: Mapping[str, Variable],
-) -> tuple[Check, ...]:
-    entries = card.get("checks", [])
-    if not entries and not card.get("unverified"):
-        raise LawError(
-            "the card lacks [[checks]]: give a number that the paper, its code or its data "
-            'state, or say why there is none: unverified = "..."'
-        )
-    columns = [v.column for v in variables.values()]
-    checks = []
-    for i, entry in enumerate(entries, 1):
-        place = f"checks {i}"
-        lacking = [k for k in ("what", "set", "at", "expected", "source") if k not in entry]
-        if lacking:
-            raise LawError(f"{place} lacks {', '.join(lacking)}")
-        if entry["set"] not in published:
-            guess = nearest(entry["set"], published)
-            raise LawError(f"{place}: no published set is called {entry['set']!r}.{guess}")
-        places = {
-            key: {n: number(v, f"{place}.{key}.{n}") for n, v in entry.get(key, {}).items()}
-            for key in ("at", "over")
-        }
-        optimum = entry["what"] in ("N_opt", "D_opt", "N_opt_exponent")
-        expected = ["N", "D"] if optimum else columns
-        if optimum and set(columns) != {"N", "D"}:
-            raise LawError(f"{place}: {entry['what']} needs a law of the columns N and D")
-        for at in () if optimum else (places["at"], places["over"]):
-            if at and set(at) != set(expected):
-                raise LawError(f"{place} must give the columns {', '.join(columns)}")
-        checks.append(Check(**{"tolerance": 0.01, **entry, **places}))
-    return tuple(checks)

@@ -308,6 +308,12 @@ def build_model(
         cells = np.arange(len(table))
     se_column = f"{law.response.column}_se"
     measured = se_column in table.columns and bool(table[se_column].notna().all())
+    if measured:
+        typical = float(np.median(table[se_column] / table[law.response.column]))
+        notes.append(
+            f"{se_column} (median {typical:.2%}) is taken as each row's own independent error;"
+            f" leave it out where all rows were scored on one held-out text, whose error they share"
+        )
     built = build_noise(name, repeated=repeated, measured=measured)
 
     parameters = [*law.parameters.values(), *built.parameters]

@@ -217,9 +217,9 @@ def _newton(function: Function, x: Floats, left: Floats, right: Floats) -> Float
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         slope = (far_left - 8 * near_left + 8 * near_right - far_right) / (12 * h)
-        curvature = (
-            -far_left + 16 * near_left - 30 * middle + 16 * near_right - far_right
-        ) / (12 * h**2)
+        curvature = (-far_left + 16 * near_left - 30 * middle + 16 * near_right - far_right) / (
+            12 * h**2
+        )
         step = -slope / curvature
         sound = np.isfinite(step) & (curvature > 0) & (np.abs(step) < h)
     moved = np.clip(x + np.where(sound, step, 0.0), left, right)

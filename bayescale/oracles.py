@@ -7,13 +7,17 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from bayescale.elements import number
 from bayescale.errors import LawError
 from bayescale.grammar import nearest
+
+_OPTIMA = ("N_opt", "D_opt", "N_opt_exponent")
 
 Loss = Callable[..., np.ndarray]  # the law at one published set, of columns
 
@@ -64,7 +68,7 @@ class Check:
             raise LawError(f"check {self.label}: give the measured loss as `measured`")
         if self.what == "loss_ratio" and not self.over:
             raise LawError(f"check {self.label}: give the columns of the denominator as `over`")
-        if self.what in ("N_opt", "D_opt", "N_opt_exponent") and set(self.at) != {"C"}:
+        if self.what in _OPTIMA and set(self.at) != {"C"}:
             raise LawError(f"check {self.label}: `at` must give C, in FLOPs, and nothing else")
 
     @property
@@ -133,3 +137,38 @@ QUANTITIES: dict[str, Callable[[Check, Loss], float]] = {
     "D_opt": lambda check, loss: check.at["C"] / 6.0 / optimal_N(loss, check.at["C"]),
     "N_opt_exponent": _exponent,
 }
+
+
+def read_checks(
+    card: Mapping[str, Any],
+    published: Mapping[str, Any],
+    columns: Sequence[str],
+) -> tuple[Check, ...]:
+    """Read a card's checks; `columns` are those of the law's variables."""
+    entries = card.get("checks", [])
+    if not entries and not card.get("unverified"):
+        raise LawError(
+            "the card lacks [[checks]]: give a number that the paper, its code or its data "
+            'state, or say why there is none: unverified = "..."'
+        )
+    checks = []
+    for i, entry in enumerate(entries, 1):
+        place = f"checks {i}"
+        lacking = [k for k in ("what", "set", "at", "expected", "source") if k not in entry]
+        if lacking:
+            raise LawError(f"{place} lacks {', '.join(lacking)}")
+        if entry["set"] not in published:
+            guess = nearest(entry["set"], published)
+            raise LawError(f"{place}: no published set is called {entry['set']!r}.{guess}")
+        places = {
+            key: {n: number(v, f"{place}.{key}.{n}") for n, v in entry.get(key, {}).items()}
+            for key in ("at", "over")
+        }
+        optimum = entry["what"] in _OPTIMA
+        if optimum and set(columns) != {"N", "D"}:
+            raise LawError(f"{place}: {entry['what']} needs a law of the columns N and D")
+        for at in () if optimum else (places["at"], places["over"]):
+            if at and set(at) != set(columns):
+                raise LawError(f"{place} must give the columns {', '.join(columns)}")
+        checks.append(Check(**{"tolerance": 0.01, **entry, **places}))
+    return tuple(checks)

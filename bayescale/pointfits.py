@@ -268,9 +268,7 @@ def vpnls_fit(points: Points, size: int = 24) -> Surface:
 
     values = [(misfit(np.array([p, q])), p, q) for p in grid for q in grid]
     _, p, q = min(values)
-    found = minimize(
-        misfit, [p, q], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-14}
-    )
+    found = minimize(misfit, [p, q], method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-14})
     alpha, beta = np.exp(np.clip(found.x, *np.log(_EXPONENTS)))
     (E, a, b), objective = _project(points, losses, alpha, beta)
     A, B = a * np.exp(alpha * points.centre[0]), b * np.exp(beta * points.centre[1])

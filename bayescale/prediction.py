@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayescale.cells import labels
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates
 from bayescale.errors import DataError
@@ -89,6 +90,11 @@ def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.Dat
     return frame.reset_index(drop=True)
 
 
+def group_labels(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """A grouping column as the labels that fits know."""
+    return labels(frame[name]).astype(str).to_numpy()
+
+
 def _level_index(fit: Fit, frame: pd.DataFrame, new_groups: str) -> list[np.ndarray]:
     """Index of each target's level in each factor; -1 for a level never seen."""
     if new_groups not in NEW_GROUPS:
@@ -101,10 +107,10 @@ def _level_index(fit: Fit, frame: pd.DataFrame, new_groups: str) -> list[np.ndar
                 f"say which {factor.name} the target belongs to: {', '.join(factor.levels)}"
                 f" (or a new one with new_groups='sample')"
             )
-        labels = frame[factor.name].astype(str).to_numpy()
+        named = group_labels(frame, factor.name)
         known = {level: i for i, level in enumerate(factor.levels)}
-        index = np.array([known.get(label, -1) for label in labels])
-        unknown = list(dict.fromkeys(labels[index < 0]))
+        index = np.array([known.get(label, -1) for label in named])
+        unknown = list(dict.fromkeys(named[index < 0]))
         if unknown and new_groups == "error":
             faults.append(
                 f"{factor.name} {', '.join(map(repr, unknown))} is not in the fit, which knows"
@@ -126,11 +132,11 @@ def _target_coordinates(fit: Fit, frame: pd.DataFrame, new_groups: str, seed: in
     for f, (factor, index) in enumerate(zip(structure.factors, indices, strict=True)):
         varied = np.array(factor.varied)
         effects = position.effects[f]
-        labels = frame[factor.name].astype(str).to_numpy()
-        for label in dict.fromkeys(labels[index < 0]):
+        named = group_labels(frame, factor.name)
+        for label in dict.fromkeys(named[index < 0]):
             drawn = _new_effects(fit, f, position, rng)
             effects = np.concatenate([effects, drawn[:, None, :]], axis=1)
-            index = np.where(labels == label, effects.shape[1] - 1, index)
+            index = np.where(named == label, effects.shape[1] - 1, index)
         eta[:, :, varied] += effects[:, index, :]
     return eta
 
@@ -280,7 +286,7 @@ def predict(
     --------
     >>> import bayescale as bs
     >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
-    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
     >>> prediction = bs.predict(fit, {"N": 1e6, "D": 2e7})
     >>> bool(prediction.table["lower_95"][0] < prediction.table["upper_95"][0])
     True
@@ -332,7 +338,7 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
 def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:
     out: list[str] = []
     for factor in fit.model.structure.factors:
-        unseen = [x for x in dict.fromkeys(frame[factor.name].astype(str)) if x not in factor.levels]
+        unseen = [x for x in dict.fromkeys(group_labels(frame, factor.name)) if x not in factor.levels]
         if unseen and len(factor.levels) < FEW_LEVELS:
             out.append(
                 f"{factor.name} {', '.join(unseen)} is new, and {len(factor.levels)} levels"

@@ -139,11 +139,11 @@ def _require(runs: Runs, law: Law, groups: Sequence[str]) -> None:
         for name, unit in about.items()
         if name not in runs.table
     ]
-    faults += [
-        cols.missing_fault(name, present, "a grouping column")
-        for name in groups
-        if name not in runs.table
-    ]
+    for group in groups:
+        if group not in runs.table:
+            near = cols.nearest(group, present)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(present)}"
+            faults.append(f"no column {group} to group by; {hint}")
     if faults:
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
 
@@ -202,7 +202,7 @@ def _final(
     if faults:
         raise DataError(f"{source}: one row a run is fitted", tuple(faults[:10]))
     if left:
-        several = int((series.size() > 1).sum())
+        several = int(np.count_nonzero(series.size() > 1))
         notes.append(
             f"one row a run is fitted: {left} earlier checkpoints of {several} runs are left out"
         )

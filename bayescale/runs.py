@@ -251,9 +251,9 @@ def _try_mask(
     except BayescaleError as error:
         return pd.Series(True, index=table.index), error
     compared = Condition.parse(text).columns
-    for name, cells in unread.items():
+    for name, text_cells in unread.items():
         if name in compared or renamed.get(name) in compared:
-            keep |= keep.index.isin(cells.index)
+            keep |= keep.index.isin(text_cells.index)
     return keep, None
 
 
@@ -294,12 +294,8 @@ def _value_faults(
 
 
 def _duplicate_faults(table: pd.DataFrame) -> Iterator[str]:
-    comparable = table.drop(columns="row", errors="ignore")
-    try:
-        keys = pd.util.hash_pandas_object(comparable.astype(str), index=False)
-    except TypeError:
-        return
-    repeated = keys.duplicated(keep=False)
-    for _, same in keys[repeated].groupby(keys[repeated], sort=False):
+    comparable = table.drop(columns="row", errors="ignore").astype(str)
+    repeated = comparable[comparable.duplicated(keep=False)]
+    for _, same in repeated.groupby(list(repeated.columns), sort=False):
         rows = same.index.tolist()
         yield f"{cols.rows_text(rows)} are equal in every column; keep one of them"

@@ -59,7 +59,7 @@ def save(fit: Fit, path: str | Path) -> Path:
     --------
     >>> import bayescale as bs
     >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
-    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, draws=500, warmup=500, progress=False)
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
     >>> import tempfile, pathlib
     >>> file = bs.save(fit, pathlib.Path(tempfile.mkdtemp()) / "fit.nc")
     >>> bs.load(file).law.name

@@ -38,3 +38,26 @@ def data_folder() -> Path:
 
 # --- Fits shared by the whole session -----------------------------------------------------------
 # (`small_fit`, `ladder_fit`: one real fit each, made at first use.)
+
+
+@pytest.fixture(scope="session")
+def small_fit():
+    """Two simulated families, Student-t noise, one row a configuration."""
+    import bayescale as bs
+    from tests.simulate import TWO_FAMILIES, ladder
+
+    runs = bs.read_runs(ladder(families=TWO_FAMILIES))
+    return bs.fit(bs.load_law("chinchilla"), runs, progress=False)
+
+
+@pytest.fixture(scope="session")
+def crossed_fit():
+    """Two architectures by three corpora, repeated cells, measured errors, normal noise."""
+    import bayescale as bs
+    from tests.simulate import crossed_ladder
+
+    pool = {"E": ["corpus"], "A": ["arch"], "alpha": ["arch", "corpus"], "B": [], "beta": []}
+    runs = bs.read_runs(crossed_ladder())
+    return bs.fit(
+        bs.load_law("chinchilla"), runs, pool=pool, noise="normal", progress=False
+    )

@@ -82,9 +82,7 @@ def test_the_fit_sees_training_rows_only():
     result = backtest_with(VERBS, LAW, runs, cut="C < 1e19", draws=7)
     assert result.fit.runs.table["C"].max() < 1e19
     assert result.fit.options == {"draws": 7}
-    changed = replace(
-        runs, table=runs.table.assign(loss=runs.table["loss"].where(~hidden, 5.0))
-    )
+    changed = replace(runs, table=runs.table.assign(loss=runs.table["loss"].where(~hidden, 5.0)))
     other = backtest_with(VERBS, LAW, changed, cut="C < 1e19")
     pd.testing.assert_frame_equal(result.fit.runs.table, other.fit.runs.table)
     assert other.metrics["rmsle"] > result.metrics["rmsle"]

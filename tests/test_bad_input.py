@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import csv
+import io
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator
@@ -108,15 +109,16 @@ def message(text: str) -> str:
 
 
 def _command(text: str) -> str:
-    from click.testing import CliRunner
-
+    """Run a command line in this process; the last line of standard error is the message's."""
     from bayescale.cli import main
 
-    result = CliRunner().invoke(main, shlex.split(text)[1:])
-    assert result.exit_code == 2, result.output
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    return result.stderr.strip()
+    said, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
+        status = main(shlex.split(text)[1:])
+    assert status == 2, said.getvalue()
+    assert "Traceback" not in said.getvalue()
+    assert printed.getvalue() == ""
+    return said.getvalue().strip()
 
 
 def _cases() -> list[dict[str, str]]:

@@ -162,7 +162,7 @@ def test_faults_are_named():
     runs = read_runs(pd.concat([grid(), grid(family="moe")], ignore_index=True))
     with pytest.raises(DataError, match=r"called 'm9'.*best_so_far, log_linear"):
         baselines.baselines(runs, cut="C < 1e19", names=["m9"])
-    with pytest.raises(DataError, match="no run of moe .row"):
+    with pytest.raises(DataError, match=r"no run of moe \(row"):
         baselines.baselines(runs, cut="family == 'dense'")
     no_sizes = Runs(runs.table.drop(columns=["N", "D"]))
     with pytest.raises(DataError, match="vpnls needs the columns N, D"):

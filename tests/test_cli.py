@@ -309,6 +309,8 @@ class Library:
             near_optimal=(1.5e9, 3e9),
             expected_regret=0.001,
             p_no_interior=0.0,
+            tolerance=0.005,
+            notes=("no draw is at an end of the range",),
             loss=self.prediction(pd.DataFrame({"N": [2e9], "D": [4e10]})),
         )
 
@@ -324,12 +326,13 @@ class Library:
                 [{"pair": ("a", "b"), "median": np.nan, "lower": 1.0, "upper": 2.0, "p_none": 0.6}]
             ),
             multipliers=pd.DataFrame({"recipe": ["b"], "median": [1.4]}),
+            notes=("joint draws",),
         )
 
     def backtest(self, law: Any, runs: Any, cut: str, **options: Any) -> Any:
         self.calls["backtest"] = {"cut": cut, **options}
         metrics = {"n_train": 5, "n_test": 3, "rmsle": 0.01, "coverage": {"0.5": 0.4, "0.95": 1.0}}
-        return SimpleNamespace(metrics=metrics, notes=["5 runs fitted"])
+        return SimpleNamespace(metrics=metrics, notes=["5 runs fitted"], fit=None)
 
 
 @pytest.fixture
@@ -512,9 +515,13 @@ def test_backtest(library, runs_csv, capsys):
     words = ["backtest", runs_csv, "--law", "chinchilla", "--cut", "loss > 3.5"]
     assert answer(capsys, *words)["coverage"] == {"0.5": 0.4, "0.95": 1.0}
     assert library.calls["backtest"]["cut"] == "loss > 3.5"
+    assert "forced" not in answer(capsys, *words, "--force")  # nothing had to be forced
+    assert library.calls["backtest"]["strict"] is False
+    library.problems = ["chains disagree"]
     assert answer(capsys, *words, "--force")["forced"] is True
-    assert main(words) == 0
-    assert "coverage 0.95" in capsys.readouterr().out
+    assert main([*words, "--force"]) == 0
+    shown = capsys.readouterr().out
+    assert "coverage 0.95" in shown and "FORCED" in shown
 
 
 # --- the process --------------------------------------------------------------------------------
@@ -537,4 +544,43 @@ def test_an_unwritable_home_is_no_obstacle(tmp_path):
     assert done.stdout.startswith(str(tmp_path / "cache")), done.stderr
 
 
-# (An end-to-end run of fit, predict, allocate and compare on a real fit: with `small_fit`.)
+# --- for once, nothing replaced -----------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_from_a_table_to_decisions(tmp_path, capsys):
+    law, rng = bayescale.load_law("chinchilla"), np.random.default_rng(5)
+    sizes = np.array([(n, n * r) for n in np.geomspace(1e7, 1e9, 6) for r in (8, 20, 60, 180)])
+    truth = {"E": 1.8, "A": 400.0, "alpha": 0.33, "B": 600.0, "beta": 0.3}
+    tables = []
+    for family, extra in (("lean", 1.0), ("plain", 1.15)):
+        loss = law(truth | {"A": 400.0 * extra, "B": 600.0 * extra}, N=sizes[:, 0], D=sizes[:, 1])
+        noisy = loss * np.exp(0.004 * rng.standard_normal(len(loss)))
+        tables.append(pd.DataFrame(sizes, columns=["N", "D"]).assign(loss=noisy, family=family))
+    runs, saved = str(tmp_path / "runs.csv"), str(tmp_path / "fit.nc")
+    pd.concat(tables).to_csv(runs, index=False)
+
+    short = "--draws 500 --warmup 500 --chains 2 --seed 3".split()
+    fitted = answer(capsys, "fit", runs, "--law", "chinchilla", "--out", saved, *short)
+    assert fitted["n_rows"] == 48 and fitted["diagnostics"]["ok"]
+    assert fitted["groups"] == {"family": ["lean", "plain"]}
+    assert fitted["parameters"]["alpha[lean]"]["mean"] == pytest.approx(0.33, abs=0.05)
+
+    size = {"N": 3e9, "D": 6e10}
+    targets = [f"N=3e9,D=6e10,family={family}" for family in ("lean", "plain")]
+    lean, plain = answer(capsys, "predict", saved, "--at", *targets)
+    assert list(lean["intervals"]) == ["0.5", "0.8", "0.9", "0.95"]
+    low, high = lean["intervals"]["0.95"]
+    assert low < law(truth, **size) < high
+    assert lean["median"] < plain["median"]
+    assert lean["decades_beyond"] == pytest.approx(np.log10(18e19 / (180e18)), abs=0.1)
+
+    plan = answer(capsys, "allocate", saved, "--compute", "1e21", "--at", "family=lean")
+    assert 6 * plan["N"] * plan["D"] == pytest.approx(1e21, rel=1e-6)
+    assert plan["N_interval"][0] < plan["N"] < plan["N_interval"][1]
+    assert main(["allocate", saved, "--compute", "1e21"]) == 2  # which of the two?
+    assert "lean" in capsys.readouterr().err
+
+    choice = answer(capsys, "compare", saved, "--by", "family", "--at", "C=1e21")
+    best = max(choice["recipes"], key=lambda row: row["p_best"])
+    assert best["recipe"] == "lean" and best["p_best"] > 0.9

@@ -130,10 +130,13 @@ def test_nothing_is_written(tmp_path, monkeypatch):
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.text(max_size=40) | st.lists(
-    st.sampled_from(["C", " and ", "<", "<=", "==", "1", "3e20", "'a'", " ", "-", "family"]),
-    max_size=9,
-).map("".join))
+@given(
+    st.text(max_size=40)
+    | st.lists(
+        st.sampled_from(["C", " and ", "<", "<=", "==", "1", "3e20", "'a'", " ", "-", "family"]),
+        max_size=9,
+    ).map("".join)
+)
 def test_random_texts_raise_nothing_else(text):
     try:
         mask = Condition.parse(text).mask(TABLE)

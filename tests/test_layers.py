@@ -15,15 +15,15 @@ LAYERS = """
 errors precision progress
 configuration grammar
 formula priors conditions
-columns tables
+columns cells tables
 card elements oracles costs compute law
 catalog optimum
-runs rows
+runs identifiability rows
 datasets
-noise model coordinates density geometry starts sampling
+noise model coordinates density geometry starts sampling numpyro_model
 fitting diagnostics storage
 prediction sensitivity
-scoring splits pointfits baselines backtesting
+scoring splits pointfits baseline_forecasts backtesting
 allocation recipes
 plots display
 demo cli

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bayescale import cells
@@ -296,3 +296,13 @@ def test_labels_agree_between_files_and_frames() -> None:
 def test_failed_reads_states() -> None:
     states = pd.DataFrame({"status": ["ok", "OK", "", None, "diverged", "crashed", "finished"]})
     assert cells.failed(states).tolist() == [False] * 4 + [True, True, False]
+
+
+@given(st.text(alphabet='NDloss,"\n 1e9-x\t;\x00é', max_size=60))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_text_does_worse_than_a_data_error(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path, "N,D,loss\n1e6,1e8,3\n" + text)
+    try:
+        assert len(read_runs(path)) >= 1
+    except DataError as error:
+        assert str(error).startswith("runs.csv")

@@ -27,9 +27,7 @@ def test_crps_of_normal_draws_matches_the_closed_form():
     seen, sd = 0.7, 0.3
     quantiles = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000) * sd
     z = seen / sd
-    exact = sd * (
-        z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)
-    )
+    exact = sd * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
     assert scoring.crps_draws(np.exp(quantiles)[:, None], np.exp([seen]))[0] == pytest.approx(
         exact, abs=1e-4
     )

@@ -9,8 +9,8 @@ import pandas as pd
 from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
-from bayescale.cli.inputs import marked, opened, point, points
-from bayescale.cli.output import cell, frame, intervals, say
+from bayescale.cli.inputs import opened, point, points
+from bayescale.cli.output import FORCED, frame, intervals, marked, say, span, with_spans
 from bayescale.cli.session import start
 from bayescale.errors import BayescaleError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bayescale.recipes import RecipeComparison
 
 _DEFAULT_PROBS = (0.5, 0.8, 0.9, 0.95)
-_WARNING = "FORCED: the diagnostics refuse this fit"
 
 _fit_argument = click.argument("fit", metavar="FIT.nc")
 _kind = click.option(
@@ -115,9 +114,9 @@ def _prediction_document(at: dict[Any, Any], kind: str, row: dict[Any, Any]) -> 
 def _show_prediction(console: Console, result: Prediction, forced: bool) -> None:
     for sentence in result.sentences:
         console.print(sentence)
-    console.print(frame(result.table))
+    console.print(frame(with_spans(result.table)))
     if forced:
-        console.print(_WARNING)
+        console.print(FORCED)
 
 
 @click.command(cls=Command)
@@ -149,7 +148,7 @@ def allocate(
         tolerance=tolerance,
         at=point(at, *_columns(source)) if at else None,
     )
-    say(*result.loss.warnings)
+    say(*result.notes, *result.loss.warnings)
     document = marked(_allocation_document(compute, result), forced)
     return Answer(document, lambda console: _show_allocation(console, result, forced))
 
@@ -171,21 +170,16 @@ def _allocation_document(compute: float, result: Allocation) -> dict[str, Any]:
 
 def _show_allocation(console: Console, result: Allocation, forced: bool) -> None:
     console.print(
-        f"N = {result.N:.4g}   (optimum of the draws: {_span(result.N_interval)})\n"
-        f"D = {result.D:.4g}   (optimum of the draws: {_span(result.D_interval)})\n"
-        f"nearly as good: N from {_span(result.near_optimal)}\n"
+        f"N = {result.N:.4g}   (the draws' own optima: {span(*result.N_interval)})\n"
+        f"D = {result.D:.4g}   (the draws' own optima: {span(*result.D_interval)})\n"
+        f"N within {result.tolerance:g} of the best: {span(*result.near_optimal)}\n"
         f"expected regret {result.expected_regret:.4g}; "
         f"draws without an interior optimum: {100 * result.p_no_interior:.3g}%"
     )
     for sentence in result.loss.sentences:
         console.print(sentence)
     if forced:
-        console.print(_WARNING)
-
-
-def _span(interval: Any) -> str:
-    lower, upper = interval
-    return f"{cell(float(lower))} to {cell(float(upper))}"
+        console.print(FORCED)
 
 
 @click.command(cls=Command)
@@ -204,6 +198,7 @@ def compare(fit: str, by: str, at: str, kind: str | None, force: bool, as_json: 
     source, forced = opened(fit, force)
     where = point(at, *_columns(source))
     result = recipes.compare_recipes(source, by=by, at=where, kind=kind)
+    say(*result.notes)
     document = marked(_comparison_document(where, kind, by, result), forced)
     return Answer(document, lambda console: _show_comparison(console, result, forced))
 
@@ -238,10 +233,10 @@ def _comparison_document(
 
 
 def _show_comparison(console: Console, result: RecipeComparison, forced: bool) -> None:
-    console.print(frame(result.table, "recipes"))
+    console.print(frame(with_spans(result.table), "recipes"))
     for title in ("crossovers", "multipliers"):
         table = getattr(result, title)
         if isinstance(table, pd.DataFrame) and len(table):
             console.print(frame(table, title))
     if forced:
-        console.print(_WARNING)
+        console.print(FORCED)

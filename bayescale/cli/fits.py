@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
-from bayescale.cli.inputs import checked_destination, column_names, marked, pooling, refusal
-from bayescale.cli.output import frame, say
+from bayescale.cli.inputs import checked_destination, column_names, pooling
+from bayescale.cli.output import FORCED, frame, marked, say
 from bayescale.cli.session import show_progress, start
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _read(
 
 
 def _unsaid(notes: Sequence[str], runs: Runs) -> list[str]:
-    return [note for note in notes if note not in runs.notes]
+    return [note for note in dict.fromkeys(notes) if note not in runs.notes]
 
 
 @click.command(cls=Command)
@@ -145,7 +145,7 @@ def _show_fit(
         f"{diagnosis.divergences} divergences"
     )
     if not diagnosis.ok:
-        console.print(f"FORCED: {refusal(diagnosis)}")
+        console.print(f"{FORCED}: {'; '.join(diagnosis.problems)}")
     if out is not None:
         console.print(f"saved as {out}")
 
@@ -167,18 +167,19 @@ def backtest(
     """Fit the runs of a cut and predict the others."""
     card, table, pooled = _read(runs, law, columns, where, pool)
     start()
-    from bayescale import backtesting
+    from bayescale import backtesting, diagnostics
 
     result = backtesting.backtest(
         card, table, cut, pool=pooled, strict=not force, progress=show_progress(), **sampling
     )
     say(*_unsaid(result.notes, table))
-    return Answer(
-        marked(dict(result.metrics), force), lambda console: _show_scores(console, result.metrics)
-    )
+    diagnosis = diagnostics.diagnose(result.fit) if force else None
+    forced = diagnosis is not None and not diagnosis.ok
+    document = marked(dict(result.metrics), forced)
+    return Answer(document, lambda console: _show_scores(console, result.metrics, forced))
 
 
-def _show_scores(console: Console, metrics: dict[str, Any]) -> None:
+def _show_scores(console: Console, metrics: dict[str, Any], forced: bool) -> None:
     import pandas as pd
 
     rows = [
@@ -187,3 +188,5 @@ def _show_scores(console: Console, metrics: dict[str, Any]) -> None:
         for key, item in (value.items() if isinstance(value, dict) else [("", value)])
     ]
     console.print(frame(pd.DataFrame(rows, columns=["score", "value"])))
+    if forced:
+        console.print(FORCED)

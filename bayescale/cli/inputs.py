@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bayescale.errors import BayescaleError, ConvergenceError
 
 if TYPE_CHECKING:
-    from bayescale.diagnostics import Diagnosis
     from bayescale.fitting import Fit
 
 
@@ -102,13 +101,9 @@ def opened(path: str, force: bool) -> tuple[Fit, bool]:
     fit = load(path)
     diagnosis = diagnose(fit)
     if not diagnosis.ok and not force:
-        raise ConvergenceError(f"{path}: {refusal(diagnosis)}", fit)
+        problems = "; ".join(diagnosis.problems)
+        raise ConvergenceError(f"{path}: the diagnostics refuse this fit: {problems}", fit)
     return fit, not diagnosis.ok
-
-
-def refusal(diagnosis: Diagnosis) -> str:
-    """Say in one line why diagnostics refuse a fit."""
-    return "the diagnostics refuse this fit: " + "; ".join(diagnosis.problems)
 
 
 def _pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
@@ -128,8 +123,3 @@ def _number_or_text(value: str) -> float | str:
         return float(value)
     except ValueError:
         return value
-
-
-def marked(document: dict[str, Any], forced: bool) -> dict[str, Any]:
-    """Mark a document whose fit was refused, and leave any other as it is."""
-    return {**document, "forced": True} if forced else document

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+FORCED = "FORCED: the diagnostics refuse this fit"
 _WIDTH_OF_A_FILE = 160  # rich takes 80 where there is no terminal, too few for a table
 
 
@@ -67,6 +68,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def marked(document: dict[str, Any], forced: bool) -> dict[str, Any]:
+    """Mark a document whose fit was refused, and leave any other as it is."""
+    return {**document, "forced": True} if forced else document
+
+
 def intervals(row: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Collect `lower_95` and `upper_95` of a row as `{"0.95": [lower, upper]}`.
 
@@ -81,6 +87,37 @@ def intervals(row: Mapping[str, Any]) -> dict[str, list[Any]]:
         if isinstance(name, str) and name.startswith("lower_")
     }
     return {f"{prob:g}": found[prob] for prob in sorted(found)}
+
+
+def with_spans(table: pd.DataFrame) -> pd.DataFrame:
+    """Show each pair `lower_95`, `upper_95` as one column `95%`, as few words as a reader needs.
+
+    Examples
+    --------
+    >>> with_spans(pd.DataFrame({"median": [2.0], "lower_95": [1.9], "upper_95": [2.1]}))
+       median         95%
+    0     2.0  1.9 to 2.1
+    """
+    shown = {}
+    for name in table.columns:
+        prob = str(name).removeprefix("lower_")
+        if prob != name:
+            pairs = zip(table[name], table[f"upper_{prob}"], strict=True)
+            shown[f"{prob}%"] = [span(*pair) for pair in pairs]
+        elif not str(name).startswith("upper_"):
+            shown[name] = table[name]
+    return pd.DataFrame(shown, index=table.index)
+
+
+def span(lower: float, upper: float) -> str:
+    """Write an interval as a person would read it.
+
+    Examples
+    --------
+    >>> span(1.94321, 2.0), span(math.nan, math.nan)
+    ('1.943 to 2', 'none')
+    """
+    return "none" if math.isnan(lower) else f"{cell(float(lower))} to {cell(float(upper))}"
 
 
 def frame(table: pd.DataFrame, title: str = "") -> Table:

@@ -35,7 +35,9 @@ PACKAGE_CAP = 4_500_000
 SMALLEST = 512
 LARGEST = 200_000
 PROSE_SUFFIXES = (".rst", ".txt", ".md")
-NOT_PROSE = re.compile(r"/(locale|licenses?|tests?|node_modules)/|requirements|AUTHORS|LICENSE", re.I)
+NOT_PROSE = re.compile(
+    r"/(locale|licenses?|tests?|node_modules)/|requirements|AUTHORS|LICENSE", re.I
+)
 COMMON = re.compile(r"\b(the|of|to|is|and|a|in|for|that|be|with|this|are|you|it)\b", re.I)
 
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COLUMNS = (
-    "run family recipe corpus evaluation seed N N_total D C step lr batch loss loss_se "
-    "loss_prose loss_prose_se loss_code loss_code_se role split is_final status seconds"
+    "run family recipe corpus evaluation seed N N_total D C step lr batch loss loss_heldout_se "
+    "loss_prose loss_prose_heldout_se loss_code loss_code_heldout_se role split is_final status "
+    "seconds"
 ).split()
 Row = Mapping[str, object]
 

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import jax
@@ -64,7 +64,7 @@ def adamw(carry: Any, grads: Any, rate: jax.Array) -> Any:
     return jax.tree.map(move, params, first, second), first, second, count
 
 
-@lru_cache(maxsize=None)
+@cache
 def compiled(shape: nets.Shape) -> tuple[Any, Any]:
     """Trainer of a chunk of steps and per-row evaluator, compiled once in a process."""
 

@@ -1,0 +1,319 @@
+"""How to split a compute budget between parameters and tokens, under the whole posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale.budgets import Surface, Utility, plan_budget
+from bayescale.costs import Cost, SixND, TrainingPlusInference
+from bayescale.errors import DataError, LawError
+
+if TYPE_CHECKING:
+    from bayescale.fitting import Fit
+    from bayescale.law import Law
+    from bayescale.prediction import Prediction
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """A split of a compute budget, with what is lost by not knowing the law better.
+
+    Attributes
+    ----------
+    C : float
+        The budget, FLOPs.
+    N, D : float
+        Bayes choice, parameters and tokens: the least expected loss (or other utility).
+    N_interval, D_interval : tuple of float
+        Equal-tailed 95% of each draw's own optimum, of the draws that have one inside the range.
+    near_optimal : tuple of float
+        Smallest and largest N whose expected regret is at most `tolerance`; ``nan`` where even
+        the best N regrets more.
+    expected_regret : float
+        Mean over draws of the loss at the choice minus that draw's least loss, in the unit of the
+        loss: what knowing the law exactly would gain.
+    loss : Prediction
+        Of the law's value at the choice.
+    p_no_interior : float
+        Fraction of draws whose best N is an end of the range searched.
+    curve : pandas.DataFrame
+        ``N``, ``D``, ``loss`` (mean over draws), ``lower_95``, ``upper_95``, ``expected_regret``
+        along the budget.
+    tolerance : float
+    notes : tuple of str
+    """
+
+    C: float
+    N: float
+    D: float
+    N_interval: tuple[float, float]
+    D_interval: tuple[float, float]
+    near_optimal: tuple[float, float]
+    expected_regret: float
+    loss: Prediction
+    p_no_interior: float
+    curve: pd.DataFrame
+    tolerance: float = 0.005
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [
+            f"C = {self.C:.3g}: N = {self.N:.3g}, D = {self.D:.3g}",
+            f"N of the draws' own optima: {self.N_interval[0]:.3g} to {self.N_interval[1]:.3g}",
+            f"N within {self.tolerance:g} of the best: {self.near_optimal[0]:.3g} to "
+            f"{self.near_optimal[1]:.3g}; expected regret {self.expected_regret:.2g}",
+        ]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+
+def allocate(
+    fit: Fit,
+    C: float,
+    cost: Cost | None = None,
+    inference_tokens: float = 0,
+    tolerance: float = 0.005,
+    utility: str | Utility = "mean",
+    at: Mapping[str, Any] | None = None,
+) -> Allocation:
+    """Split a compute budget between parameters and tokens.
+
+    The choice is the N of least expected loss over the posterior draws, not the mean of their
+    optima; how little it matters near there is the near-optimal range.
+
+    Parameters
+    ----------
+    fit
+        Posterior of a law of N and D.
+    C
+        Budget in FLOPs, for training and, with `inference_tokens`, for serving.
+    cost
+        What N parameters and D tokens cost; 6 N D without it. See `bayescale.costs`.
+    inference_tokens
+        Tokens to be served, at 2 N FLOPs each.
+    tolerance
+        Expected regret that is still called near-optimal, in the unit of the loss.
+    utility
+        "mean" loss, "cvar" (mean of the worst tenth of the draws), or a function of losses of
+        shape ``(sample, k)`` that returns ``(k,)``, to be minimised.
+    at
+        Group labels, such as ``{"family": "dense"}``, and values of the law's other variables.
+
+    Returns
+    -------
+    Allocation
+
+    Raises
+    ------
+    LawError
+        If the law isn't one of both N and D.
+    DataError
+        If C, the tolerance or the tokens can't be used, or the fit has several groups and `at`
+        doesn't say which.
+
+    References
+    ----------
+    Hoffmann et al. (2022), arXiv:2203.15556, eq. 4, for one known law.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> plan = bs.allocate(fit, C=1e24, at={"family": "dense"})         # doctest: +SKIP
+    >>> plan.N, plan.near_optimal                                       # doctest: +SKIP
+    """
+    from bayescale import prediction
+
+    return allocate_with(
+        prediction.parameter_draws,
+        prediction.predict,
+        fit,
+        C,
+        cost=cost,
+        inference_tokens=inference_tokens,
+        tolerance=tolerance,
+        utility=utility,
+        at=at,
+    )
+
+
+def allocate_with(
+    parameter_draws: Callable[..., dict[str, Floats]],
+    predict: Callable[..., Prediction],
+    fit: Fit,
+    C: float,
+    cost: Cost | None = None,
+    inference_tokens: float = 0,
+    tolerance: float = 0.005,
+    utility: str | Utility = "mean",
+    at: Mapping[str, Any] | None = None,
+) -> Allocation:
+    """Allocate with given functions for draws and predictions; see `allocate`."""
+    for name, value in (("C", C), ("tolerance", tolerance)):
+        positive(name, value)
+    needs_sizes(fit.law, "allocate")
+    training = SixND() if cost is None else cost
+    whole = TrainingPlusInference(inference_tokens, training) if inference_tokens else training
+    target = group_of(fit, at)
+    params = parameter_draws(fit, pd.DataFrame([target]))
+    plan = plan_budget(
+        surface_of(fit.law, params, target, training), float(C), whole, tolerance, utility
+    )
+    point = {**target, "N": plan.N, "D": plan.D}
+    if cost is not None:
+        point["C"] = float(training.flops(plan.N, plan.D))
+    loss = predict(fit, pd.DataFrame([point]), kind="mean")
+    notes = plan.notes if cost is not None else (*plan.notes, *_other_cost(fit.runs.table))
+    return Allocation(
+        C=float(C),
+        N=plan.N,
+        D=plan.D,
+        N_interval=plan.N_interval,
+        D_interval=plan.D_interval,
+        near_optimal=plan.near_optimal,
+        expected_regret=plan.expected_regret,
+        loss=loss,
+        p_no_interior=plan.p_no_interior,
+        curve=plan.curve,
+        tolerance=float(tolerance),
+        notes=notes,
+    )
+
+
+def surface_of(
+    law: Law, params: Mapping[str, Floats], others: Mapping[str, Any], training: Cost
+) -> Surface:
+    """Loss of each draw of one group's parameters, as a function of N and D.
+
+    Parameters
+    ----------
+    law
+        Law of N and D.
+    params
+        Draws of its parameters, each of shape ``(sample, 1)``.
+    others
+        Values of the law's other variables, by column.
+    training
+        Fills the column C, where the law has it.
+
+    Returns
+    -------
+    callable
+        ``(N, D) -> (sample, k)``.
+    """
+    kept = {name: np.asarray(params[name], dtype=float) for name in law.parameters}
+    columns = [v.column for v in law.variables.values()]
+    fixed = {name: others[name] for name in columns if name in others}
+
+    def surface(N: Floats, D: Floats) -> Floats:
+        compute = {"C": training.flops(N, D)} if "C" in columns else {}
+        return np.asarray(law.mean(kept, {**fixed, **compute, "N": N, "D": D}, np), dtype=float)
+
+    return surface
+
+
+def needs_sizes(law: Law, verb: str) -> None:
+    """Refuse a law that isn't one of both N and D."""
+    columns = {v.column for v in law.variables.values()}
+    if not {"N", "D"} <= columns:
+        raise LawError(
+            f"{verb} divides compute between N and D, and the law {law.name!r} is one of "
+            f"{', '.join(sorted(columns))}: fit a law of both, such as chinchilla"
+        )
+
+
+def group_of(
+    fit: Fit, at: Mapping[str, Any] | None, free: tuple[str, ...] = ("N", "D", "C")
+) -> dict[str, Any]:
+    """Group labels and values of other variables that a question is about, checked.
+
+    A factor that `at` doesn't name is filled in where the rows that agree with `at` have one
+    label of it.
+
+    Parameters
+    ----------
+    fit
+        Knows the groups, the law and the rows.
+    at
+        Labels by column, and values of the law's variables other than `free`.
+    free
+        Columns that the question itself varies.
+
+    Returns
+    -------
+    dict
+        Column to label or value: a target without the free columns.
+
+    Raises
+    ------
+    DataError
+        For a group left open, a label that isn't there, or a variable without a value.
+    """
+    at = dict(at or {})
+    table = fit.runs.table
+    variables = [v.column for v in fit.law.variables.values() if v.column not in free]
+    values = {name: float(positive(name, at[name])) for name in variables if name in at}
+    lacking = [name for name in variables if name not in at]
+    if lacking:
+        raise DataError(
+            f"the law {fit.law.name!r} also needs {', '.join(lacking)}: at={{{lacking[0]!r}: ...}}"
+        )
+    labels = {name: str(label) for name, label in at.items() if name not in variables}
+    for name, label in labels.items():
+        if name not in table:
+            known = ", ".join([*fit.groups, *variables]) or "nothing"
+            raise DataError(f"at names {name!r}, which is no column; the fit asks for {known}")
+        rows = table[name].astype(str) == label
+        if not rows.any():
+            there = ", ".join(sorted(table[name].dropna().astype(str).unique())[:20])
+            raise DataError(f"no run has {name} {label!r} (as at asks for): there are {there}")
+        table = table[rows]
+    open_factors = {}
+    for factor in fit.groups:
+        found = sorted(table[factor].astype(str).unique())
+        if len(found) > 1:
+            open_factors[factor] = found
+        labels[factor] = found[0]
+    if open_factors:
+        faults = tuple(f"{name}: {', '.join(found)}" for name, found in open_factors.items())
+        first, found = next(iter(open_factors.items()))
+        raise DataError(
+            f"the fit has several groups; say which, e.g. at={{{first!r}: {found[0]!r}}}", faults
+        )
+    return {**labels, **values}
+
+
+def positive(name: str, value: Any) -> float:
+    """Give the value back, or refuse what is no positive finite number.
+
+    Examples
+    --------
+    >>> positive("C", 1e24)
+    1e+24
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not (np.isfinite(number) and number > 0):
+        raise DataError(f"{name} is {value!r}: give a positive number, such as {name}=1e22")
+    return number
+
+
+def _other_cost(table: pd.DataFrame) -> tuple[str, ...]:
+    """Say where the runs' own FLOPs are not 6 N D, which was assumed."""
+    if not {"N", "D", "C"} <= set(table.columns):
+        return ()
+    ratio = float((table["C"] / (6.0 * table["N"] * table["D"])).median())
+    if not abs(np.log(ratio)) > 0.1:
+        return ()
+    return (
+        f"compute is counted as 6 N D; the fitted runs' own C is {ratio:.3g} times that: to plan "
+        "in their FLOPs pass cost=bayescale.costs.from_rows(fit.runs.table)",
+    )

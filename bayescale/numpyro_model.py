@@ -1,0 +1,115 @@
+"""The same posterior as a NumPyro model, to be read, to be simulated from, and to test against.
+
+The sampler does not call this: it uses `density.log_posterior`, the same density over arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bayescale.coordinates import share_line
+from bayescale.density import Position, cell_log_likelihood, group_coordinates
+from bayescale.model import Model
+
+
+def numpyro_model(model: Model) -> Callable[[], None]:
+    """Return a NumPyro model of a law set against runs.
+
+    Population sites bear the parameters' names (``share(A)`` where the prior is on the
+    contribution at the reference), group sds ``sd(alpha|family)``, correlations
+    ``cor(A, alpha|family)`` in [-1, 1], group effects ``effects(family)``.
+
+    Examples
+    --------
+    >>> import bayescale as bs, numpyro
+    >>> from bayescale.model import build_model
+    >>> law = bs.load_law("chinchilla")
+    >>> runs = bs.read_runs({"N": [1e6, 2e6, 4e6], "D": [1e8, 3e8, 1e9], "loss": [4.0, 3.5, 3.2]})
+    >>> program = numpyro_model(build_model(law, runs.table))
+    >>> sites = numpyro.handlers.trace(numpyro.handlers.seed(program, 0)).get_trace()
+    >>> "alpha" in sites, "share(A)" in sites
+    (True, True)
+    """
+    import jax.numpy as jnp
+    import numpyro
+    from numpyro import distributions as dist
+
+    structure = model.structure
+    inputs = model.arrays.inputs()
+    reference = inputs["reference"]
+
+    def population() -> Any:
+        coordinates: dict[int, Any] = {}
+        values: dict[str, Any] = {}
+        for i in structure.free:
+            p = structure.parameters[i]
+            if getattr(p, "share", None) is None:
+                values[p.name] = numpyro.sample(p.name, p.prior.numpyro())
+                coordinates[i] = p.prior.to_real(values[p.name], jnp)
+        for i in structure.free:
+            p = structure.parameters[i]
+            if getattr(p, "share", None) is None:
+                continue
+            if p.on == "share":
+                share = numpyro.sample(f"share({p.name})", p.prior.numpyro())
+                coordinates[i] = p.prior.to_real(share, jnp)
+            else:
+                value = numpyro.sample(p.name, p.prior.numpyro())
+                intercept, slope = share_line(p, values, reference, jnp)
+                coordinates[i] = (
+                    intercept + slope * jnp.log(value) - jnp.log(reference[p.of])
+                )
+        return jnp.stack([coordinates[i] for i in structure.free])
+
+    def effects(f: int) -> tuple[Any, Any, Any]:
+        factor = structure.factors[f]
+        names = [structure.names[i] for i in factor.varied]
+        log_sd = [
+            jnp.log(
+                numpyro.sample(
+                    f"sd({names[k]}|{factor.name})",
+                    structure.parameters[factor.varied[k]].group_sd.numpyro(),
+                )
+            )
+            for k in factor.learned_index
+        ]
+        rho = [
+            2.0 * numpyro.sample(f"cor({names[i]}, {names[j]}|{factor.name})", dist.Beta(2, 2)) - 1.0
+            for i, j in factor.pairs
+        ]
+        sds = jnp.asarray(factor.fixed_sd)
+        if log_sd:
+            sds = sds.at[np.array(factor.learned_index)].set(jnp.exp(jnp.stack(log_sd)))
+        correlation = jnp.eye(len(names))
+        for (i, j), r in zip(factor.pairs, rho, strict=True):
+            correlation = correlation.at[i, j].set(r).at[j, i].set(r)
+        covariance = correlation * sds[:, None] * sds[None, :]
+        with numpyro.plate(factor.name, len(factor.levels)):
+            drawn = numpyro.sample(
+                f"effects({factor.name})",
+                dist.MultivariateNormal(jnp.zeros(len(names)), covariance_matrix=covariance),
+            )
+        return (
+            drawn,
+            jnp.stack(log_sd) if log_sd else jnp.zeros(0),
+            jnp.arctanh(jnp.stack(rho)) if rho else jnp.zeros(0),
+        )
+
+    def program() -> None:
+        center = population()
+        drawn = [effects(f) for f in range(len(structure.factors))]
+        position = Position(
+            center,
+            tuple(d[0] for d in drawn),
+            tuple(d[1] for d in drawn),
+            tuple(d[2] for d in drawn),
+        )
+        eta = group_coordinates(structure, position, inputs["levels"], jnp)
+        cells = cell_log_likelihood(structure, eta, inputs, jnp)
+        present = jnp.sum(inputs["mask"], axis=-1) > 0
+        numpyro.factor("runs", jnp.sum(jnp.where(present, cells, 0.0)))
+
+    return program

@@ -1,0 +1,309 @@
+"""Which recipe is best at a scale: probabilities, regrets, crossovers and compute multipliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayescale import scoring
+from bayescale.allocation import positive, surface_of
+from bayescale.arms import FREE, Arm, Costs, arms_of, cost_notes
+from bayescale.budgets import Surface, at_budget, plan_budget, search_range
+from bayescale.errors import DataError
+from bayescale.frontiers import Frontier, crossover, multiplier
+from bayescale.optimum import minimise
+
+if TYPE_CHECKING:
+    from bayescale.fitting import Fit
+
+Floats = NDArray[np.float64]
+
+_DRAWS = 1000  # draws that crossovers and multipliers are found for
+_BEYOND = 4.0 * np.log(10.0)
+_GRID = 33
+_STEP = 0.6  # in log C, between the budgets at which frontiers are found
+_PAIR_COLUMNS = ["pair", "a", "b", "median", "lower", "upper", "p_none"]
+
+
+@dataclass(frozen=True, eq=False)
+class RecipeComparison:
+    """Recipes side by side under the joint posterior.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row a recipe, least expected regret first: ``recipe``, ``p_best``, ``expected_regret``
+        (mean over draws of its loss minus the best recipe's), ``median``, ``lower_50``,
+        ``upper_50``, ..., ``upper_95`` of its loss, and the ``N``, ``D``, ``C`` it was asked at.
+    crossovers : pandas.DataFrame
+        A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` (95%) of the FLOPs
+        at which their best losses cross, of the draws in which they do; ``p_none``, the
+        fraction in which they don't, from the smallest run to 4 decades beyond the largest;
+        ``p_a_ahead``, the fraction in which a is better at the far end.
+    multipliers : pandas.DataFrame
+        A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` of the factor by
+        which b needs more compute than a for the same loss; ``p_none``, the fraction of draws
+        in which none between 1e-4 and 1e4 will do.
+    kind : str
+    notes : tuple of str
+    """
+
+    table: pd.DataFrame
+    crossovers: pd.DataFrame
+    multipliers: pd.DataFrame
+    kind: str = "mean"
+    notes: tuple[str, ...] = ()
+
+
+def compare_recipes(
+    fit: Fit,
+    by: str = "recipe",
+    at: Mapping[str, Any] | None = None,
+    kind: str = "mean",
+    cost: Costs | None = None,
+    seed: int = 0,
+) -> RecipeComparison:
+    """Compare recipes at one budget, or at one N and D.
+
+    At a budget every recipe gets its own best split, by its own law and its own cost. Draws are
+    joint: what recipes share, such as a hyper-parameter, doesn't blur their difference.
+
+    Parameters
+    ----------
+    fit
+        Posterior in which each recipe is a group of its own.
+    by
+        Column that names the recipes.
+    at
+        ``{"C": 1e22}`` or ``{"N": 7e9, "D": 1.4e11}``; with labels that single out what is
+        compared, such as ``{"corpus": "prose"}``.
+    kind
+        "mean" compares the laws, "new-run" one more run of each, with independent deviations.
+        Crossovers and multipliers are of the laws.
+    cost
+        One cost, or one a recipe; without it the C of each recipe's own rows.
+    seed
+        Of the new runs' deviations.
+
+    Returns
+    -------
+    RecipeComparison
+
+    Raises
+    ------
+    DataError
+        If the recipes can't be told apart or aren't alone in what differs: several corpora,
+        several groups a recipe, losses from different evaluation sets.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> choice = bs.compare_recipes(fit, at={"C": 1e22, "corpus": "prose"})   # doctest: +SKIP
+    >>> choice.table[["recipe", "p_best"]]                                    # doctest: +SKIP
+    """
+    from bayescale import prediction
+
+    return compare_with(
+        prediction.parameter_draws,
+        prediction.loss_draws,
+        fit,
+        by=by,
+        at=at,
+        kind=kind,
+        cost=cost,
+        seed=seed,
+    )
+
+
+def compare_with(
+    parameter_draws: Callable[..., dict[str, Floats]],
+    loss_draws: Callable[..., Floats],
+    fit: Fit,
+    by: str = "recipe",
+    at: Mapping[str, Any] | None = None,
+    kind: str = "mean",
+    cost: Costs | None = None,
+    seed: int = 0,
+) -> RecipeComparison:
+    """Compare recipes with given functions for draws; see `compare_recipes`."""
+    at = dict(at or {})
+    point = {name: positive(name, at[name]) for name in FREE if name in at}
+    _refuse_unclear(point, fit)
+    arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
+    params = parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
+    targets = _targets(arms, _surfaces(fit, arms, params), point, _sized(fit))
+    draws = loss_draws(fit, targets, kind=kind, seed=seed)
+    table = rank(draws, [arm.name for arm in arms])
+    asked = targets[[name for name in FREE if name in targets]]
+    asked = asked.assign(recipe=[arm.name for arm in arms])
+    table = table.merge(asked, on="recipe", validate="one_to_one")
+    notes = cost_notes(arms) if cost is None else ()
+    if not (_sized(fit) or _of_compute(fit)):
+        why = "the law knows no compute: crossovers and multipliers need one of C, or of N and D"
+        empty = pd.DataFrame(columns=_PAIR_COLUMNS)
+        return RecipeComparison(table, empty, empty.copy(), kind, (*notes, why))
+    few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
+    surfaces = _surfaces(fit, arms, {name: values[few] for name, values in params.items()})
+    measured = np.concatenate([_measured(arm) for arm in arms])
+    budgets = targets["C"].to_numpy(float)
+    frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), _sized(fit))
+    crossovers, multipliers = _pairs(arms, frontiers, measured, budgets)
+    return RecipeComparison(table, crossovers, multipliers, kind, notes)
+
+
+def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
+    """Probability of being best, expected regret and loss of each alternative.
+
+    Parameters
+    ----------
+    draws
+        Joint draws of the losses, shape ``(sample, alternative)``.
+    names
+        Of the alternatives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `RecipeComparison.table`, without N, D and C. Ties share their draw.
+
+    Examples
+    --------
+    >>> table = rank(np.array([[2.0, 2.1], [2.0, 2.3], [2.4, 2.2]]), ["a", "b"])
+    >>> table[["recipe", "p_best", "expected_regret"]].round(3).values.tolist()
+    [['a', 0.667, 0.067], ['b', 0.333, 0.133]]
+    """
+    best = draws.min(axis=1, keepdims=True)
+    winners = draws == best
+    table = pd.DataFrame(
+        {
+            "recipe": names,
+            "p_best": (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
+            "expected_regret": (draws - best).mean(axis=0),
+            "median": np.median(draws, axis=0),
+        }
+    )
+    for level in scoring.LEVELS:
+        low, high = scoring.interval(draws, level)
+        table[f"lower_{scoring.percent(level)}"] = low
+        table[f"upper_{scoring.percent(level)}"] = high
+    return table.sort_values("expected_regret", kind="stable", ignore_index=True)
+
+
+def _sized(fit: Fit) -> bool:
+    return {"N", "D"} <= {v.column for v in fit.law.variables.values()}
+
+
+def _of_compute(fit: Fit) -> bool:
+    return {v.column for v in fit.law.variables.values()} & set(FREE) == {"C"}
+
+
+def _refuse_unclear(point: Mapping[str, float], fit: Fit) -> None:
+    own = {v.column for v in fit.law.variables.values()} & set(FREE)
+    allowed = [own, *([{"C"}] if _sized(fit) else []), *([{"N", "D"}] if _of_compute(fit) else [])]
+    if set(point) not in allowed:
+        ways = " or ".join(", ".join(sorted(way)) for way in allowed)
+        raise DataError(
+            f"say at what scale to compare: {ways}, e.g. at={{'C': 1e22}} or "
+            f"at={{'N': 7e9, 'D': 1.4e11}}; got {', '.join(point) or 'none of them'}"
+        )
+
+
+def _surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> list[Surface]:
+    """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place."""
+    surfaces = []
+    for i, arm in enumerate(arms):
+        own = {name: params[name][:, [i]] for name in fit.law.parameters}
+        if _sized(fit):
+            surfaces.append(surface_of(fit.law, own, arm.target, arm.cost))
+        else:
+            surfaces.append(_compute_surface(fit, own, arm))
+    return surfaces
+
+
+def _compute_surface(fit: Fit, own: Mapping[str, Floats], arm: Arm) -> Surface:
+    return lambda C, _: np.asarray(fit.law.mean(own, {**arm.target, "C": C}, np), dtype=float)
+
+
+def _targets(
+    arms: list[Arm], surfaces: list[Surface], point: Mapping[str, float], sized: bool
+) -> pd.DataFrame:
+    """Where each recipe is asked: its own best split of a budget, or the N and D given."""
+    rows = []
+    for arm, surface in zip(arms, surfaces, strict=True):
+        where = dict(point)
+        if "C" in point and sized:
+            plan = plan_budget(surface, point["C"], arm.cost)
+            where = {"N": plan.N, "D": plan.D, "C": point["C"]}
+        elif {"N", "D"} <= set(point):
+            where["C"] = float(arm.cost.flops(point["N"], point["D"]))
+        rows.append({**arm.target, **where})
+    return pd.DataFrame(rows)
+
+
+def _measured(arm: Arm) -> Floats:
+    """FLOPs of the recipe's own runs."""
+    if "C" in arm.rows:
+        return arm.rows["C"].dropna().to_numpy(float)
+    return np.asarray(arm.cost.flops(arm.rows["N"], arm.rows["D"]), dtype=float)
+
+
+def _frontiers(
+    arms: list[Arm], surfaces: list[Surface], budgets: Floats, sized: bool
+) -> list[Frontier]:
+    """Each recipe's least loss over budgets from 4 decades below to 4 above those given."""
+    ends = np.log([budgets.min(), budgets.max()]) + np.array([-1.0, 1.0]) * _BEYOND
+    log_c = np.linspace(ends[0], ends[1], max(_GRID, int(np.ceil(np.ptp(ends) / _STEP)) + 1))
+    C = np.exp(log_c)[None]
+    frontiers = []
+    for arm, surface in zip(arms, surfaces, strict=True):
+        if sized:
+            losses = at_budget(surface, arm.cost, C)
+            low, high = search_range(C)
+            size = losses(low).shape
+            low, high = np.broadcast_to(low, size), np.broadcast_to(high, size)
+            values = minimise(losses, low, high, points=33, iterations=10, polish=1).value
+        else:
+            values = surface(C, C)
+        frontiers.append(Frontier(log_c, values))
+    return frontiers
+
+
+def _pairs(
+    arms: list[Arm], frontiers: list[Frontier], measured: Floats, budgets: Floats
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Crossovers and multipliers of all pairs."""
+    low, high = np.log(measured.min()), np.log(measured.max()) + _BEYOND
+    crossings, factors = [], []
+    for i, j in combinations(range(len(arms)), 2):
+        a, b = frontiers[i], frontiers[j]
+        names = {
+            "pair": f"{arms[i].name} vs {arms[j].name}",
+            "a": arms[i].name,
+            "b": arms[j].name,
+        }
+        ahead = float(np.mean(a.at(high) < b.at(high)))
+        crossing = _quantiles(crossover(a, b, low, high))
+        crossings.append({**names, **crossing, "p_a_ahead": ahead})
+        factors.append({**names, **_quantiles(multiplier(a, b, np.log(budgets[i]), _BEYOND))})
+    columns = [*_PAIR_COLUMNS, "p_a_ahead"]
+    return pd.DataFrame(crossings, columns=columns), pd.DataFrame(factors, columns=_PAIR_COLUMNS)
+
+
+def _quantiles(logs: Floats) -> dict[str, float]:
+    """Median and 95% of the draws that have a value, and the fraction that have none."""
+    there = np.exp(logs[np.isfinite(logs)])
+    low, middle, high = (
+        np.quantile(there, [0.025, 0.5, 0.975]) if there.size else np.full(3, np.nan)
+    )
+    return {
+        "median": float(middle),
+        "lower": float(low),
+        "upper": float(high),
+        "p_none": float(1 - there.size / logs.size),
+    }

@@ -1,0 +1,192 @@
+"""The array density is the NumPyro model's, and does not depend on the reference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from numpyro.infer.util import potential_energy
+
+import bayescale as bs
+from bayescale.coordinates import from_natural, to_natural
+from bayescale.density import Position, log_posterior
+from bayescale.fitting import _adapt
+from bayescale.geometry import assemble, layout, unwhiten, whiten
+from bayescale.model import Reference, build_model, reference_inputs
+from bayescale.numpyro_model import numpyro_model
+from bayescale.precision import x64
+from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
+
+GROUPED = {p: ["family"] for p in TRUTH}
+ALL_SHARED = {p: [] for p in TRUTH}
+CASES = {
+    "single": ("complete", 1, None, "t", None),
+    "grouped": (GROUPED, 1, None, "normal", None),
+    "correlated": ({**GROUPED, "sigma": ["family"]}, 1, None, "t", True),
+    "replicated": (GROUPED, 2, 0.003, "t", None),
+    "crossed": ({**ALL_SHARED, "E": ["arch", "corpus"], "alpha": ["arch"]}, 2, None, "t", None),
+    "four by two": ({**ALL_SHARED, "E": ["family", "corpus"]}, 1, None, "t+scale", None),
+    "separate": ("none", 1, None, "normal", None),
+}
+
+
+def build(case: str):
+    pool, seeds, se, noise, correlate = CASES[case]
+    table = ladder(families=FOUR_FAMILIES, seeds=seeds, se=se)
+    parts = table["family"].str.split("-", expand=True)
+    table["arch"], table["corpus"] = parts[0], parts[1]
+    law, noise_pool = _adapt(bs.load_law("chinchilla"), pool, None)
+    return build_model(law, table, noise=noise, noise_pool=noise_pool, correlate=correlate)
+
+
+def random_position(model, seed: int = 0) -> Position:
+    rng = np.random.default_rng(seed)
+    factors = model.structure.factors
+    return Position(
+        0.3 * rng.standard_normal(len(model.structure.free)) - 1.0,
+        tuple(0.1 * rng.standard_normal((len(f.levels), len(f.varied))) for f in factors),
+        tuple(-2.0 + 0.3 * rng.standard_normal(len(f.learned_index)) for f in factors),
+        tuple(0.4 * rng.standard_normal(len(f.pairs)) for f in factors),
+    )
+
+
+def numpyro_parameters(model, position: Position) -> dict[str, np.ndarray]:
+    """The position as NumPyro's unconstrained sites (its correlations live on a logit)."""
+    structure = model.structure
+    sites = {}
+    for k, i in enumerate(structure.free):
+        p = structure.parameters[i]
+        shared = getattr(p, "share", None) is not None
+        sites[f"share({p.name})" if shared else p.name] = position.population[k]
+    for f, factor in enumerate(structure.factors):
+        names = [structure.names[i] for i in factor.varied]
+        for k, i in enumerate(factor.learned_index):
+            sites[f"sd({names[i]}|{factor.name})"] = position.log_sd[f][k]
+        for k, (i, j) in enumerate(factor.pairs):
+            sites[f"cor({names[i]}, {names[j]}|{factor.name})"] = 2.0 * position.corr[f][k]
+        sites[f"effects({factor.name})"] = position.effects[f]
+    return sites
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_density_equals_the_numpyro_model(case):
+    model = build(case)
+    program = numpyro_model(model)
+    inputs = model.arrays.inputs()
+    values = []
+    with x64():
+        density = jax.jit(lambda at: log_posterior(model.structure, at, inputs))
+        reference = jax.jit(lambda sites: -potential_energy(program, (), {}, sites))
+        for seed in range(3):
+            position = random_position(model, seed)
+            ours = float(density(position))
+            theirs = float(reference(numpyro_parameters(model, position)))
+            # atanh of a correlation against a logit of its half: a constant factor of 2 each
+            pairs = sum(len(f.pairs) for f in model.structure.factors)
+            values.append((ours, theirs + pairs * np.log(2.0)))
+    ours, theirs = np.array(values).T
+    assert np.ptp(ours) > 1.0
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whitening_is_an_exact_change_of_variables(case):
+    model = build(case)
+    structure = model.structure
+    rng = np.random.default_rng(1)
+    n, p = len(model.groups) or 1, structure.size
+    root = rng.standard_normal((n, p, p))
+    precision = np.einsum("gij,gkj->gik", root, root) + 0.1 * np.eye(p)
+    quadratic = assemble(
+        model, precision, rng.standard_normal((n, p)), np.zeros(len(structure.free)),
+        np.ones(len(structure.free)),
+    ).inputs()
+    flat = 0.5 * rng.standard_normal(layout(structure).size) - 0.5
+    with x64():
+        import jax.numpy as jnp
+
+        def as_vector(z):
+            position, _ = unwhiten(structure, z, quadratic, jnp)
+            parts = jax.tree.leaves(position)
+            return jnp.concatenate([jnp.ravel(x) for x in parts])
+
+        def everything(z):
+            traced, log_jacobian = unwhiten(structure, z, quadratic, jnp)
+            gradient = jax.grad(lambda at: unwhiten(structure, at, quadratic, jnp)[1])(z)
+            return jax.jacrev(as_vector)(z), traced, log_jacobian, gradient
+
+        jacobian, traced, log_jacobian, gradient = jax.jit(everything)(flat)
+    position, in_numpy = unwhiten(structure, flat, quadratic, np)
+    np.testing.assert_allclose(float(log_jacobian), np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9)
+    np.testing.assert_allclose(float(in_numpy), float(log_jacobian), rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(traced.population), position.population, rtol=1e-8)
+    np.testing.assert_allclose(whiten(structure, position, quadratic), flat, atol=1e-8)
+    assert np.all(np.isfinite(gradient))
+
+
+def test_log_posterior_does_not_depend_on_the_reference_for_absolute_priors():
+    absolute = {
+        "E": "LogNormal(log(1.7), 0.3)",
+        "A": "LogNormal(log(10), 1.0)",
+        "B": "LogNormal(log(40), 1.0)",
+    }
+    law, _ = _adapt(bs.load_law("chinchilla"), "complete", absolute)
+    table = ladder()
+    standard = build_model(law, table)
+    moved = build_model(
+        law, table, reference=Reference({"N": 1e9, "D": 2e10}, typical=5.0, smallest=1.0)
+    )
+    values = {**TRUTH, "sigma": 0.004, "nu": 9.0}
+    densities = []
+    for shift in (0.0, 0.1):
+        natural = {**values, "alpha": values["alpha"] + shift, "A": values["A"] * (1 + shift)}
+        pair = []
+        for model in (standard, moved):
+            reference = reference_inputs(model.arrays.reference)
+            eta = from_natural(model.structure, natural, reference)
+            back = to_natural(model.structure, eta, reference, np)
+            assert back["A"] == pytest.approx(natural["A"], rel=1e-10)
+            with x64():
+                density = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))
+                value = density(Position(eta, (), (), ()), model.arrays.inputs())
+            # the coordinates differ by a shift that is linear in alpha: Jacobian 1
+            pair.append(float(value))
+        densities.append(pair)
+    (a, b), (c, d) = densities
+    assert a == pytest.approx(b, rel=1e-10)
+    assert c == pytest.approx(d, rel=1e-10)
+    assert a != pytest.approx(c, rel=1e-3)
+
+
+def test_padding_and_order_of_rows_change_nothing():
+    law, _ = _adapt(bs.load_law("chinchilla"), GROUPED, None)
+    table = ladder(families=FOUR_FAMILIES)
+    ragged = table.drop(index=table.index[3:9])
+    shuffled = ragged.sample(frac=1.0, random_state=3)
+    results = []
+    for rows in (ragged, shuffled):
+        model = build_model(law, rows)
+        levels = model.structure.factors[0].levels
+        order = np.argsort(levels)
+        position = random_position(model)
+        effects = np.zeros_like(position.effects[0])
+        effects[order] = position.effects[0]
+        with x64():
+            value = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))(
+                position._replace(effects=(effects,)), model.arrays.inputs()
+            )
+        results.append(float(value))
+    assert results[0] == pytest.approx(results[1], rel=1e-12)
+
+
+def test_reference_moves_shares_with_it():
+    law, _ = _adapt(bs.load_law("chinchilla"), "complete", None)
+    model = build_model(law, ladder())
+    moved = replace(model.arrays.reference, typical=2 * model.arrays.reference.typical)
+    eta = np.zeros(model.structure.size)
+    before = to_natural(model.structure, eta, reference_inputs(model.arrays.reference), np)
+    after = to_natural(model.structure, eta, reference_inputs(moved), np)
+    assert after["A"] == pytest.approx(2 * before["A"], rel=1e-12)
+    assert after["E"] == pytest.approx(before["E"], rel=1e-12)

@@ -1,0 +1,83 @@
+"""Diagnostics that refuse, and the tables of priors and parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import bayescale as bs
+from bayescale.diagnostics import flat_draws
+
+
+def altered(fit, change):
+    data = fit.data.copy(deep=True)
+    change(data)
+    return replace(fit, data=data)
+
+
+def test_a_stuck_chain_is_refused_by_name(small_fit):
+    def stick(data):
+        data["posterior"]["alpha"].values[0] += 0.5
+
+    diagnosis = bs.diagnose(altered(small_fit, stick))
+    assert not diagnosis.ok
+    assert diagnosis.max_rhat > 1.1
+    assert any("alpha" in p and "R-hat" in p and "run longer" in p for p in diagnosis.problems)
+
+
+def test_divergences_and_low_energy_are_refused(small_fit):
+    def diverge(data):
+        data["sample_stats"]["diverging"].values[0, :40] = True
+
+    def freeze(data):
+        energy = data["sample_stats"]["energy"]
+        energy.values[:] = np.cumsum(np.ones(energy.shape), axis=1)
+
+    diverged = bs.diagnose(altered(small_fit, diverge))
+    assert diverged.divergences == 40
+    assert not diverged.ok
+    assert any("target_accept" in p for p in diverged.problems)
+    frozen = bs.diagnose(altered(small_fit, freeze))
+    assert any("E-BFMI" in p for p in frozen.problems)
+
+
+def test_a_few_divergences_only_warn(small_fit):
+    def diverge(data):
+        data["sample_stats"]["diverging"].values[0, :2] = True
+
+    diagnosis = bs.diagnose(altered(small_fit, diverge))
+    assert any("2 scattered divergences" in w for w in diagnosis.warnings)
+
+
+def test_summary_has_population_group_and_spread(small_fit):
+    table = bs.summary(small_fit)
+    assert {"alpha", "alpha[dense]", "alpha[moe]", "sigma", "nu"} <= set(table.index)
+    names, draws = flat_draws(small_fit.data["posterior"].dataset)
+    column = draws[..., names.index("alpha[moe]")]
+    assert table.loc["alpha[moe]", "mean"] == pytest.approx(column.mean())
+    from arviz_base import rcParams
+
+    assert table.attrs["ci_prob"] == rcParams["stats.ci_prob"]
+    wide = bs.summary(small_fit, 0.99)
+    assert np.all(wide["upper"] - wide["lower"] > table["upper"] - table["lower"])
+    with pytest.raises(bs.BayescaleError, match="between 0 and 1"):
+        bs.summary(small_fit, 95)
+
+
+def test_prior_summary_shows_shares_and_users_units(small_fit):
+    law = bs.prior_summary(bs.load_law("chinchilla"))
+    assert "A / N**alpha / typical loss" in law.loc["A", "on"]
+    assert law.loc["alpha", "prior_median"] == pytest.approx(0.35)
+    fitted = bs.prior_summary(small_fit)
+    row = fitted.loc["A"]
+    assert row["prior_lower"] < row["posterior_median"] < row["prior_upper"]
+    width = np.log(row["prior_upper"] / row["prior_lower"])
+    assert width > 2 * np.log(row["posterior_upper"] / row["posterior_lower"])
+
+
+def test_a_prior_far_from_the_data_is_named(small_fit):
+    assert abs(small_fit.prior_z) < 3
+    wrong = replace(small_fit, prior_z=-7.0)
+    assert any("prior and data conflict" in w for w in bs.diagnose(wrong).warnings)
