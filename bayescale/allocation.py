@@ -64,6 +64,11 @@ class Allocation:
     tolerance: float = 0.005
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import allocation_html
+
+        return allocation_html(self)
+
     def __str__(self) -> str:
         lines = [
             f"C = {self.C:.3g}: N = {self.N:.3g}, D = {self.D:.3g}",

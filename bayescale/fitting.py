@@ -20,7 +20,7 @@ from bayescale.density import (
     population_coordinates,
 )
 from bayescale.diagnostics import diagnose
-from bayescale.errors import BayescaleError, ConvergenceError
+from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, build_model, reference_inputs, varying_columns
@@ -68,6 +68,12 @@ class Fit:
     mode_notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    def _repr_html_(self) -> str:
+        from bayescale.diagnostics import summary
+        from bayescale.display import fit_html
+
+        return fit_html(self, diagnose(self), summary(self))
+
     @property
     def seed(self) -> int:
         return self.settings.seed
@@ -83,6 +89,8 @@ class Fit:
         tree = self.data["coordinates"].dataset
 
         def merged(name: str) -> np.ndarray:
+            if name not in tree:  # an empty array is not stored
+                return np.zeros((tree.sizes["chain"] * tree.sizes["draw"], 0))
             values = tree[name].transpose("chain", "draw", ...).to_numpy()
             return values.reshape(-1, *values.shape[2:])
 
@@ -176,7 +184,7 @@ def fit(
     began = perf_counter()
     law, noise_pool = _adapt(law, pool, prior)
     runs = runs if isinstance(runs, Runs) else _read(runs, law)
-    groups = [c for c in varying_columns(law, noise_pool) if c in runs.table.columns]
+    groups = _group_columns(law, noise_pool, pool, runs)
     selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
         law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
@@ -220,6 +228,22 @@ def require_convergence(fit: Fit) -> None:
     if not diagnosis.ok:
         text = "; ".join(diagnosis.problems)
         raise ConvergenceError(f"diagnostics refuse this fit: {text}", fit)
+
+
+def _group_columns(
+    law: Law, noise_pool: Mapping[str, Sequence[str]], pool: Any, runs: Runs
+) -> list[str]:
+    """Grouping columns that the runs have; one that the user named must be there."""
+    named = [c for v in pool.values() for c in ([v] if isinstance(v, str) else v)] if isinstance(
+        pool, Mapping
+    ) else []
+    for column in named:
+        if column.isidentifier() and column not in runs.table.columns:
+            raise DataError(
+                f"pool names the column {column!r}, which {runs.source} has not:"
+                f" {', '.join(map(str, runs.table.columns))}"
+            )
+    return [c for c in varying_columns(law, noise_pool) if c in runs.table.columns]
 
 
 def _read(frame: Any, law: Law) -> Runs:
@@ -319,7 +343,7 @@ def _data_tree(
             },
             "log_likelihood": {response: by_chain(by_run)},
             "log_likelihood_rows": {response: by_chain(row_likelihood)},
-            "coordinates": coordinates,
+            "coordinates": {k: v for k, v in coordinates.items() if v.size},
             "observed_data": {response: table[response].to_numpy(float)},
             "constant_data": {c: table[c].to_numpy(float) for c in names if c != response},
         },

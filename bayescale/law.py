@@ -201,6 +201,11 @@ class Law:
         with np.errstate(all="ignore"):
             return np.asarray(self.mean(params, given, np), dtype=np.float64)
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import law_html
+
+        return law_html(self)
+
     def mean(
         self, params: Mapping[str, Any], columns: Mapping[str, Any], xp: ModuleType = np
     ) -> Any:

@@ -51,6 +51,11 @@ class Prediction:
     def __str__(self) -> str:
         return "\n".join([*self.sentences, *(f"note: {w}" for w in self.warnings)])
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import prediction_html
+
+        return prediction_html(self)
+
     def interval(self, prob: float = 0.95) -> np.ndarray:
         """Equal-tailed interval of every target, shape (target, 2)."""
         tail = (1.0 - prob) / 2.0
@@ -81,7 +86,9 @@ def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.Dat
             continue
         values = pd.to_numeric(frame[column], errors="coerce")
         for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & (values > 0).to_numpy())):
-            faults.append(f"target {i + 1}: {column} is {frame[column].iloc[i]!r}; give a positive number")
+            given = frame[column].iloc[i]
+            given = given.item() if isinstance(given, np.generic) else given
+            faults.append(f"target {i + 1}: {column} is {given!r}; give a positive number")
         frame[column] = values.astype(float)
     if "C" in frame.columns:
         frame["C"] = pd.to_numeric(frame["C"], errors="coerce").astype(float)

@@ -60,6 +60,11 @@ class RecipeComparison:
     kind: str = "mean"
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import comparison_html
+
+        return comparison_html(self)
+
 
 def compare_recipes(
     fit: Fit,

@@ -53,6 +53,11 @@ class Runs:
     def __len__(self) -> int:
         return len(self.table)
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import runs_html
+
+        return runs_html(self)
+
     def where(self, text: str) -> Runs:
         """Keep the rows that meet a condition such as ``C < 3e20 and family == 'dense'``.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -73,7 +72,7 @@ def save(fit: Fit, path: str | Path) -> Path:
     meta = {
         "format": FORMAT,
         "law": fit.law.text,
-        "table": fit.runs.table.to_csv(index=True, float_format="%.17g"),
+        "table": _table_text(fit.runs.table),
         "table_sha256": "",
         "source": fit.runs.source,
         "run_notes": list(fit.runs.notes),
@@ -107,6 +106,30 @@ def save(fit: Fit, path: str | Path) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def _table_text(table: pd.DataFrame) -> str:
+    """A table as JSON, whose floats come back bit for bit."""
+    columns = {
+        str(name): column.astype(object).where(column.notna(), None).tolist()
+        for name, column in table.items()
+    }
+    kinds = {
+        str(name): "number" if pd.api.types.is_numeric_dtype(column) else "text"
+        for name, column in table.items()
+    }
+    return json.dumps({"index": table.index.tolist(), "columns": columns, "kinds": kinds})
+
+
+def _table(text: str) -> pd.DataFrame:
+    stored = json.loads(text)
+    columns = {
+        name: np.array([np.nan if v is None else v for v in values], dtype=float)
+        if stored["kinds"][name] == "number"
+        else np.array(values, dtype=object)
+        for name, values in stored["columns"].items()
+    }
+    return pd.DataFrame(columns, index=stored["index"])
 
 
 def _noise_pool(fit: Fit) -> dict[str, list[str]]:
@@ -154,10 +177,7 @@ def load(path: str | Path) -> Fit:
     if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
         raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")
     law = Law.from_text(meta["law"])
-    table = pd.read_csv(io.StringIO(meta["table"]), index_col=0, float_precision="round_trip")
-    for column in ("run", "family", "recipe", "corpus", "evaluation"):
-        if column in table.columns:
-            table[column] = table[column].astype(str)
+    table = _table(meta["table"])
     model = build_model(
         law,
         table,

@@ -17,14 +17,14 @@ configuration grammar
 formula priors conditions
 columns cells tables
 card elements oracles costs compute law
-catalog optimum
+catalog optimum budgets frontiers
 runs identifiability rows
 datasets
 noise model coordinates density geometry starts sampling numpyro_model
 fitting diagnostics storage
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
-allocation recipes
+allocation arms recipes
 plots display
 demo cli
 __main__

@@ -80,8 +80,8 @@ def _show(law: Law, console: Console) -> None:
 )
 def demo(out: Path) -> None:
     """Run the main job on the bundled measurements."""
-    from bayescale.cli.session import start
+    from bayescale.cli.session import show_progress, start
     from bayescale.demo import main
 
     start()
-    main(out=out)
+    main(out=out, progress=show_progress())

@@ -23,6 +23,8 @@ def human(value: float, digits: int = 3) -> str:
     --------
     >>> [human(v) for v in (3132, 70e9, 1.4e12, 5.76e23, 0.25, 999_999)]
     ['3.13k', '70B', '1.4T', '5.76e23', '0.25', '1M']
+    >>> human(312e3, digits=2)
+    '310k'
     """
     value = float(value)
     if not isfinite(value):
@@ -32,8 +34,8 @@ def human(value: float, digits: int = 3) -> str:
         return exponential(value, digits)
     for scale, suffix in _SCALES:
         if abs(rounded) >= scale:
-            return f"{rounded / scale:.{digits}g}{suffix}"
-    return f"{rounded:.{digits}g}"
+            return f"{rounded / scale:.12g}{suffix}"
+    return f"{rounded:.12g}"
 
 
 def exponential(value: float, digits: int = 3) -> str:
@@ -65,7 +67,7 @@ def quantity(value: float, column: str, digits: int = 3) -> str:
         return str(value)
     if value != 0 and not -3 <= log10(abs(value)) < 5:
         return exponential(value, digits)
-    return f"{value:.{digits}g}"
+    return f"{float(f'{value:.{digits}g}'):.12g}"
 
 
 def span(ends: Iterable[float], column: str, digits: int = 3) -> str:

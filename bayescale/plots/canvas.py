@@ -89,7 +89,7 @@ def panels(
     down = -(-count // across)
     wide = (max(size[0] * across, 5.2), size[1] * down + 0.5)
     figure = Figure(figsize=wide, layout="constrained")
-    made = figure.subplots(down, across, sharex=share, sharey=share, squeeze=False).ravel()
+    made = figure.subplots(down, across, sharex=share, squeeze=False).ravel()
     for spare in made[count:]:
         spare.set_visible(False)
     for axes in made[:count]:
@@ -209,12 +209,12 @@ def interval_marks(
     colour: str,
     marker: str = "o",
     upright: bool = False,
-    outer: str = "95",
+    size: float = 5.0,
 ) -> None:
-    """Draw a median with its 50% interval (thick) and its outer interval (thin)."""
+    """Draw a median with its 50% interval (thick) and its wide one (thin)."""
     draw: Callable[..., Any] = ax.vlines if upright else ax.hlines
-    draw(at, row[f"lower_{outer}"], row[f"upper_{outer}"], color=colour, linewidth=1.4, zorder=3)
-    draw(at, row["lower_50"], row["upper_50"], color=colour, linewidth=4.5, zorder=3)
+    draw(at, row["lower_95"], row["upper_95"], color=colour, linewidth=1.4, zorder=3)
+    draw(at, row["lower_50"], row["upper_50"], color=colour, linewidth=4.0, zorder=3)
     x, y = (at, row["median"]) if upright else (row["median"], at)
-    look = {"markerfacecolor": "white", "markeredgecolor": colour, "markersize": 6}
+    look = {"markerfacecolor": "white", "markeredgecolor": colour, "markersize": size}
     ax.plot([x], [y], linestyle="none", marker=marker, zorder=4, **look)

@@ -65,6 +65,7 @@ def plot_exponents(
             interval_marks(axis, at, row, _COLOURS[row["kind"]], marker)
         axis.set_yticks(range(len(order)), order[::-1], fontsize=9)
         axis.set_ylim(-0.6, len(order) - 0.4)
+        axis.set_xlim(*_shown(data[data["parameter"] == name]))
         axis.set_xlabel(name, fontsize=9)
         axis.set_title(fit.law.parameters[name].about, fontsize=9)
         axis.grid(False, axis="y")
@@ -72,6 +73,14 @@ def plot_exponents(
     text = f"median, 50% and {percent(prob)}% interval"
     legend(axes, ours, [Line2D([], [], color=INK, label=text, **look)])
     return Plot(axes, data)
+
+
+def _shown(rows: pd.DataFrame) -> tuple[float, float]:
+    """The posterior's range with room beside it; a wide prior runs out of the picture."""
+    after = rows[rows["kind"] != "prior"]
+    low, high = float(after["lower"].min()), float(after["upper"].max())
+    room = 0.6 * (high - low)
+    return low - room, high + room
 
 
 def _chosen(fit: Fit, names: Sequence[str] | None) -> list[str]:

@@ -25,7 +25,7 @@ from bayescale.plots.canvas import (
 )
 from bayescale.prediction import loss_draws, percent
 
-_LEVELS = 12  # as many distinct values are joined by a line through their medians
+_LEVELS = 8  # as many distinct values are joined by a line through their medians
 
 
 def plot_residuals(
