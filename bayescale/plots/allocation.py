@@ -59,7 +59,7 @@ def plot_allocation(allocation: Allocation, ax: Axes | None = None) -> Plot:
     axis.set_xlabel(f"{label_of('N')}, and below them the tokens D that are left", fontsize=9)
     axis.set_ylabel("expected loss", fontsize=9)
     axis.set_title(f"A budget of {exponential(allocation.C)} FLOP", fontsize=10)
-    legend((axis,), ours, _handles(allocation), across=2)
+    legend((axis,), ours, _handles(allocation))
     return Plot((axis,), data)
 
 

@@ -60,6 +60,9 @@ class Plot:
             raise BayescaleError(f"{path} can't be written: {error}") from None
         return path
 
+    def __repr__(self) -> str:
+        return f"Plot of {len(self.axes)} panels, {len(self.data)} rows of data"
+
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.figure.savefig(buffer, format="png", dpi=96)
@@ -105,13 +108,15 @@ def clean(ax: Axes) -> None:
     ax.tick_params(labelsize=9)
 
 
-def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any], across: int = 4) -> None:
+def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any]) -> None:
     """Explain the marks, below our own figure or inside the first of the axes given."""
     if not handles:
         return
     if ours:
         figure = Plot(tuple(axes), pd.DataFrame()).figure
-        place = {"loc": "outside lower center", "ncols": min(across, len(handles))}
+        widest = 0.9 + 0.075 * max(len(str(handle.get_label())) for handle in handles)  # inches
+        across = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
+        place = {"loc": "outside lower center", "ncols": across}
         figure.legend(handles=handles, frameon=False, fontsize=9, **place)
     else:
         axes[0].legend(handles=handles, frameon=False, fontsize=8)
@@ -148,10 +153,10 @@ def round_ticks(low: float, high: float, count: int = 6) -> np.ndarray:
         return np.array([])
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     for within in ((1,), (1, 3), (1, 2, 5)):
-        step = max(1, -(-(last - first) // (2 * count))) if within == (1,) else 1
+        step = max(1, -(-(last - first) // (count + 1))) if within == (1,) else 1
         ticks = [b * 10.0**e for e in range(first, last + 1, step) for b in within]
         kept = np.array([t for t in ticks if low <= t <= high])
-        if len(kept) >= 4:
+        if len(kept) >= (3 if within == (1,) else 4):
             return kept
     ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return np.array([float(f"{t:.12g}") for t in ticks if t > 0 and low <= t <= high])

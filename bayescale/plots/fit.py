@@ -98,10 +98,11 @@ def plot_fit(
     names = list(dict.fromkeys(data["panel"]))
     axes, ours = panels(len(names), ax, share=True)
     colours = _colours(data)
+    looks = {g: (MARKERS[i % 8], _STYLES[i % 4]) for i, g in enumerate(pd.unique(data["group"]))}
     for panel, axis in zip(names, axes, strict=True):
         inside = data[data["panel"] == panel]
-        for i, (_, one) in enumerate(inside.groupby("group", sort=False)):
-            _draw(axis, one, x, colours, MARKERS[i % len(MARKERS)], _STYLES[i % len(_STYLES)])
+        for group, one in inside.groupby("group", sort=False):
+            _draw(axis, one, x, colours, looks[str(group)])
         axis.set_title(panel, fontsize=10)
         log_axis(axis.xaxis, x, count=4)
         log_axis(axis.yaxis, response.column)
@@ -118,7 +119,7 @@ def plot_fit(
             axis.set_xlabel(label_of(x, _unit(fit, x)), fontsize=9)
         if not ours or spec is None or spec.is_first_col():
             axis.set_ylabel(label_of(response.column, response.unit), fontsize=9)
-    legend(axes, ours, _handles(data, prob), across=3)
+    legend(axes, ours, _handles(data, prob, looks))
     return Plot(axes, data.drop(columns=["group", "level"]))
 
 
@@ -136,16 +137,17 @@ def _gather(
     wanted = None if targets is None else _predicted(fit, targets, prob)
     parts = []
     for labels in fit.model.groups:
-        group = " / ".join(labels)
-        rows = runs[group_labels(runs, factors) == group]
+        whole = " / ".join(labels)
+        rows = runs[group_labels(runs, factors) == whole]
         lines = lines_of(fit, rows, x)
         known = dict(zip(factors, labels, strict=True))
         made = [lines.complete(rows).assign(what="run", loss=rows[response])]
         if wanted is not None:
-            made.append(lines.complete(wanted[group_labels(wanted, factors) == group]))
+            made.append(lines.complete(wanted[group_labels(wanted, factors) == whole]))
         made.append(curves_of(fit, lines, known, *made[:2], prob=prob, most=curves))
         one = pd.concat(made)
-        panel = group if by is None else known[by]
+        panel = whole if by is None else known[by]
+        group = "" if by is None else " / ".join(v for f, v in known.items() if f != by)
         level = one[lines.held].astype(float) if lines.held is not None else 1.0
         parts.append(one.assign(panel=panel, group=group, level=level))
     data = pd.concat(parts, ignore_index=True)
@@ -178,7 +180,8 @@ def _colours(data: pd.DataFrame) -> Any:
     return lambda level: to_hex(shades(0.82 * float(scale(level))))
 
 
-def _draw(ax: Axes, one: pd.DataFrame, x: str, colours: Any, marker: str, style: str) -> None:
+def _draw(ax: Axes, one: pd.DataFrame, x: str, colours: Any, look: tuple[str, str]) -> None:
+    marker, style = look
     curve = one[one["what"] == "curve"]
     aims = one[one["what"] == "target"]
     for level, line in curve.groupby("level"):
@@ -224,10 +227,13 @@ def _name_curves(ax: Axes, inside: pd.DataFrame, x: str, held: str, colours: Any
         )
 
 
-def _handles(data: pd.DataFrame, prob: float) -> list[Any]:
+def _handles(data: pd.DataFrame, prob: float, looks: Mapping[str, tuple[str, str]]) -> list[Any]:
     name = percent(prob)
     handles: list[Any] = [
-        Line2D([], [], linestyle="none", marker="o", color=FAINT, label="run"),
+        Line2D([], [], linestyle="none", marker=marker, color=FAINT, label=f"run {group}".strip())
+        for group, (marker, _) in looks.items()
+    ]
+    handles += [
         Line2D([], [], color=FAINT, label="the law, inside the data"),
         Line2D([], [], color=FAINT, linestyle=(0, (3, 2)), label="the law, beyond the data"),
         Patch(color=FAINT, alpha=0.3, label=f"{name}% credible band"),

@@ -91,7 +91,7 @@ def plot_residuals(
         if name
     ]
     handles.append(Patch(color="#dddddd", label=f"{percent(prob)}% of new runs"))
-    legend(axes, ours, handles, across=5)
+    legend(axes, ours, handles)
     return Plot(axes, data)
 
 
