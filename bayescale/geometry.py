@@ -1,11 +1,12 @@
 """Coordinates in which the posterior is nearly a standard normal: conditional Laplace whitening.
 
-Given the group sds, population and group effects are nearly Gaussian: each group's runs contribute
-a quadratic, ``-eta' H eta / 2 + b' eta``, found once at the posterior mode. Group effects of the
-largest factor are eliminated level by level, the rest (population, effects of the other factor)
-densely, so the cost is linear in the groups. The Cholesky factors are redone at every group sd, so
-neither the hierarchy's funnel nor a family's ridge between floor, scale and exponent is left. The
-map is exact whatever the quadratic: a bad one costs speed, never correctness.
+Given the group sds, population and groups are nearly Gaussian: each group's runs contribute a
+quadratic, found once at the posterior mode. The groups of the largest factor are eliminated level
+by level, the rest (population, effects of the other factor) densely, so the cost is linear in the
+groups. The Cholesky factors are redone at every group sd, so neither the hierarchy's funnel nor a
+family's ridge is left. Where a law is a floor plus terms, the floor's coordinate is first replaced
+by the loss at the reference (`ridge`), which straightens the curved surface on which they trade.
+The map is exact whatever the quadratic: a bad one costs speed, never correctness.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.density import Position, group_precision
+from bayescale import ridge
+from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Model, Structure
 
 Array = Any
@@ -64,10 +66,13 @@ def layout(structure: Structure) -> Layout:
 
 @dataclass(frozen=True)
 class Quadratic:
-    """Sums of the groups' quadratics over the arrow-shaped linear system; arguments, not constants.
+    """The posterior's quadratic over the arrow-shaped linear system; arguments, not constants.
 
-    ``dd, ud, uu`` are the likelihood's precision between dense and block coordinates, ``d, u`` the
-    linear terms, ``prior_precision, prior_linear`` the population's prior in the same form.
+    ``dd, d`` hold the dense precision and linear term (the population's prior included), ``uu, u``
+    the blocks', ``ud`` the coupling. Without ``inverse_map`` blocks are group effects; with it they
+    are a group's own straightened coordinates, ``inverse_map`` the derivative of coordinates by
+    straightened ones at the mode, ``offset`` the coordinates on which it is tangent, and
+    ``log_scale`` the reference losses of the law's terms.
     """
 
     dd: np.ndarray
@@ -75,11 +80,13 @@ class Quadratic:
     uu: np.ndarray
     d: np.ndarray
     u: np.ndarray
-    prior_precision: np.ndarray
-    prior_linear: np.ndarray
+    inverse_map: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    log_scale: np.ndarray | None = None
 
     def inputs(self) -> dict[str, np.ndarray]:
-        return {k: getattr(self, k) for k in self.__dataclass_fields__}
+        values = {k: getattr(self, k) for k in self.__dataclass_fields__}
+        return {k: v for k, v in values.items() if v is not None}
 
 
 def _dense_design(model: Model) -> np.ndarray:
@@ -99,6 +106,16 @@ def _dense_design(model: Model) -> np.ndarray:
     return design
 
 
+def _population_prior(
+    structure: Structure, dense: int, mean: np.ndarray, sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    n = len(structure.free)
+    precision, linear = np.zeros((dense, dense)), np.zeros(dense)
+    precision[:n, :n] = np.diag(1.0 / sd**2)
+    linear[:n] = mean / sd**2
+    return precision, linear
+
+
 def assemble(
     model: Model,
     precision: np.ndarray,
@@ -106,13 +123,14 @@ def assemble(
     prior_mean: np.ndarray,
     prior_sd: np.ndarray,
 ) -> Quadratic:
-    """Collect the groups' quadratics (precision (G, P, P), linear (G, P)) into the arrow form."""
+    """Collect the groups' quadratics (precision (G, P, P), linear (G, P)) with effects as blocks."""
     structure = model.structure
     shape = layout(structure)
     design = _dense_design(model)
     linear = linear - precision @ structure.base
-    dd = np.einsum("gpi,gpq,gqj->ij", design, precision, design)
-    d = np.einsum("gpi,gp->i", design, linear)
+    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    dd = np.einsum("gpi,gpq,gqj->ij", design, precision, design) + prior
+    d = np.einsum("gpi,gp->i", design, linear) + prior_linear
     n_levels, n_varied = shape.block_shape
     ud = np.zeros((n_levels, n_varied, shape.dense))
     uu = np.zeros((n_levels, n_varied, n_varied))
@@ -123,7 +141,60 @@ def assemble(
         np.add.at(ud, level, np.einsum("gvq,gqj->gvj", precision[:, varied, :], design))
         np.add.at(uu, level, precision[:, varied][:, :, varied])
         np.add.at(u, level, linear[:, varied])
-    return Quadratic(dd, ud, uu, d, u, 1.0 / prior_sd**2, prior_mean / prior_sd**2)
+    return Quadratic(dd, ud, uu, d, u)
+
+
+def straighten(
+    model: Model,
+    precision: np.ndarray,
+    gradient: np.ndarray,
+    eta: np.ndarray,
+    prior_mean: np.ndarray,
+    prior_sd: np.ndarray,
+) -> Quadratic:
+    """The quadratic in straightened coordinates, tangent at the groups' coordinates `eta` (G, P).
+
+    `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at `eta`. With two crossed
+    factors a block has no coordinates of its own, and blocks stay group effects.
+    """
+    structure = model.structure
+    if len(structure.factors) > 1:
+        linear = np.einsum("gij,gj->gi", precision, eta) + gradient
+        return assemble(model, precision, linear, prior_mean, prior_sd)
+    shape = layout(structure)
+    log_scale = ridge.log_scale(model)
+    inverse = ridge.inverse_derivative(structure, eta, log_scale)
+    straight = ridge.straighten(structure, eta, log_scale, np)
+    curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
+    linear = np.einsum("gij,gj->gi", curved, straight)
+    linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
+    offset = np.einsum("gij,gj->gi", inverse, straight) - eta + structure.base
+    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    if structure.block is None:
+        tangent = inverse[0]
+        dd = curved[0] + tangent.T @ prior @ tangent
+        d = linear[0] + tangent.T @ (prior_linear + prior @ offset[0])
+        empty = np.zeros((0, 0))
+        return Quadratic(
+            dd, empty[..., None], empty[..., None], d, empty, inverse, offset, log_scale
+        )
+    varied = np.array(structure.factors[0].varied)
+    rest = np.setdiff1d(np.arange(structure.size), varied)
+    order = np.argsort(model.arrays.levels[0])
+    shared = _dense_design(model)[0][rest]
+    linear = linear - curved[:, :, rest] @ structure.base[rest]
+    dd = prior + np.einsum("pi,gpq,qj->ij", shared, curved[:, rest][:, :, rest], shared)
+    d = prior_linear + np.einsum("pi,gp->i", shared, linear[:, rest])
+    return Quadratic(
+        dd,
+        (curved[:, varied][:, :, rest] @ shared)[order],
+        curved[:, varied][:, :, varied][order],
+        d,
+        linear[:, varied][order],
+        inverse[:, varied][:, :, varied][order],
+        offset[:, varied][order],
+        log_scale,
+    )
 
 
 def inverse_cholesky(matrix: Array, xp: Any) -> Array:
@@ -208,10 +279,7 @@ def factorise(
     shape = layout(structure)
     batch = log_sd[0].shape[:-1] if log_sd else ()
     dense = xp.broadcast_to(quadratic["dd"], (*batch, shape.dense, shape.dense))
-    population = xp.eye(shape.n_population) * quadratic["prior_precision"]
-    dense = _block_diagonal_add(xp, dense, 0, population)
-    padding = xp.zeros(shape.dense - shape.n_population)
-    linear = quadratic["d"] + xp.concatenate([quadratic["prior_linear"], padding])
+    linear = quadratic["d"]
     start = shape.n_population
     for f in shape.others:
         factor = structure.factors[f]
@@ -224,9 +292,22 @@ def factorise(
         return Factors(inverse, _solve(inverse, linear, xp))
     b = structure.block
     prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
-    inverse_block = inverse_cholesky(quadratic["uu"] + prior[..., None, :, :], xp)
-    cross = inverse_block @ quadratic["ud"]
-    linear_block = xp.einsum("...vw,...w->...v", inverse_block, quadratic["u"])
+    uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
+    if "inverse_map" in quadratic:
+        select = _population_of_block(structure)
+        tangent, offset = quadratic["inverse_map"], quadratic["offset"]
+        weighted = xp.swapaxes(tangent, -1, -2) @ prior[..., None, :, :]
+        uu = uu + weighted @ tangent
+        ud = ud - weighted @ select
+        u = u + xp.einsum("...lvw,lw->...lv", weighted, offset)
+        dense = dense + shape.block_shape[0] * (select.T @ prior @ select)
+        pull = xp.einsum("vj,...vw,w->...j", select, prior, xp.sum(offset, axis=0))
+        linear = linear - pull
+    else:
+        uu = uu + prior[..., None, :, :]
+    inverse_block = inverse_cholesky(uu, xp)
+    cross = inverse_block @ ud
+    linear_block = xp.einsum("...vw,...w->...v", inverse_block, u)
     flat = cross.reshape(*cross.shape[:-3], -1, shape.dense)
     dense = dense - xp.swapaxes(flat, -1, -2) @ flat
     linear = linear - xp.einsum(
@@ -234,6 +315,17 @@ def factorise(
     )
     inverse = inverse_cholesky(dense, xp)
     return Factors(inverse, _solve(inverse, linear, xp), inverse_block, cross, linear_block)
+
+
+def _population_of_block(structure: Structure) -> np.ndarray:
+    """0/1 matrix (varied, dense): the population coordinate that each varied one scatters about."""
+    assert structure.block is not None
+    varied = structure.factors[structure.block].varied
+    select = np.zeros((len(varied), layout(structure).dense))
+    for v, i in enumerate(varied):
+        if i in structure.free:
+            select[v, structure.free.index(i)] = 1.0
+    return select
 
 
 def _solve(inverse: Array, right: Array, xp: Any) -> Array:
@@ -255,6 +347,12 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
     )
     log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1)
+    curved = "inverse_map" in quadratic
+    if structure.block is None:
+        if curved:
+            dense, extra = ridge.bend(structure, dense, quadratic["log_scale"], xp)
+            log_jacobian = log_jacobian + extra
+        return Position(dense, (), log_sd, corr), log_jacobian
     effects: list[Array] = [np.zeros(0)] * len(structure.factors)
     start = shape.n_population
     for f in shape.others:
@@ -263,29 +361,42 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         part = dense[..., start : start + n]
         effects[f] = part.reshape(*part.shape[:-1], len(factor.levels), len(factor.varied))
         start += n
-    if structure.block is not None:
-        z = flat[..., shape.dense : shape.dense + shape.n_block]
-        z = z.reshape(*z.shape[:-1], *shape.block_shape)
-        inner = z + factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
-        effects[structure.block] = xp.einsum("...lwv,...lw->...lv", factors.inverse_block, inner)
-        log_jacobian = log_jacobian + xp.sum(
-            _log_diagonal(factors.inverse_block, xp), axis=(-2, -1)
-        )
-    position = Position(dense[..., : shape.n_population], tuple(effects), log_sd, corr)
-    return position, log_jacobian
+    population = dense[..., : shape.n_population]
+    z = flat[..., shape.dense : shape.dense + shape.n_block]
+    z = z.reshape(*z.shape[:-1], *shape.block_shape)
+    inner = z + factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
+    block = xp.einsum("...lwv,...lw->...lv", factors.inverse_block, inner)
+    log_jacobian = log_jacobian + xp.sum(_log_diagonal(factors.inverse_block, xp), axis=(-2, -1))
+    if curved:
+        varied = structure.factors[structure.block].varied
+        block, extra = ridge.bend(structure, block, quadratic["log_scale"], xp, varied)
+        center = population_coordinates(structure, population, xp)[..., np.array(varied)]
+        block = block - center[..., None, :]
+        log_jacobian = log_jacobian + xp.sum(extra, axis=-1)
+    effects[structure.block] = block
+    return Position(population, tuple(effects), log_sd, corr), log_jacobian
 
 
 def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndarray:
     """Flat vector of a position, in numpy: the inverse of `unwhiten`."""
     shape = layout(structure)
     factors = factorise(structure, position.log_sd, position.corr, quadratic, np)
+    curved = "inverse_map" in quadratic
     dense = np.concatenate(
         [position.population, *(np.ravel(position.effects[f]) for f in shape.others)]
     )
+    if curved and structure.block is None:
+        dense = ridge.straighten(structure, dense, quadratic["log_scale"], np)
     parts = [np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)]
     if structure.block is not None:
+        block = position.effects[structure.block]
+        if curved:
+            varied = structure.factors[structure.block].varied
+            center = population_coordinates(structure, position.population, np)
+            block = ridge.straighten(
+                structure, block + center[np.array(varied)], quadratic["log_scale"], np, varied
+            )
         transposed = np.swapaxes(factors.inverse_block, -1, -2)
-        effects = position.effects[structure.block]
-        inner = np.linalg.solve(transposed, effects[..., None])[..., 0]
+        inner = np.linalg.solve(transposed, block[..., None])[..., 0]
         parts.append(np.ravel(inner - factors.linear_block + factors.cross @ dense))
     return np.concatenate([*parts, *map(np.ravel, position.log_sd), *map(np.ravel, position.corr)])

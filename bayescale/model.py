@@ -88,6 +88,11 @@ class Structure:
         return len(self.parameters)
 
     @cached_property
+    def trade(self) -> tuple[int, tuple[int, ...]] | None:
+        """Coordinates of a floor and of the terms that with it add up to the loss, if so built."""
+        return find_trade(self.law)
+
+    @cached_property
     def free(self) -> tuple[int, ...]:
         """Coordinates with a population value; the others are separate for each group."""
         pinned = {i for i, _ in self.pinned}
@@ -176,6 +181,27 @@ class Model:
             return np.zeros_like(np.asarray(compute, float))
         low, high = self.edges
         return np.clip(np.log10(compute), low, high) - self.centre
+
+
+def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
+    """Index of the parameter that is its own share, and of those whose shares complete the loss."""
+    names = list(law.parameters)
+    shares = {n: p for n, p in law.parameters.items() if p.share is not None}
+    logged = all(
+        p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values()
+    )
+    floors = [n for n, p in shares.items() if p.share is not None and p.share.names == (n,)]
+    if len(floors) != 1 or len(shares) < 2 or not logged:
+        return None
+    rng = np.random.default_rng(0)
+    values = {n: rng.uniform(0.2, 0.8, 5) for n in names}
+    columns = {v.name: rng.uniform(1.0, 9.0, 5) for v in law.variables.values()}
+    by_column = {v.column: columns[v.name] for v in law.variables.values()}
+    total = sum(p.share({**columns, **values}, np) for p in shares.values() if p.share is not None)
+    with np.errstate(all="ignore"):
+        if not np.allclose(law.mean(values, by_column, np), total, rtol=1e-9):
+            return None
+    return names.index(floors[0]), tuple(names.index(n) for n in shares if n != floors[0])
 
 
 def _bucket(n: int) -> int:

@@ -20,7 +20,7 @@ from bayescale.density import (
     group_coordinates,
     group_precision,
 )
-from bayescale.geometry import Layout, Quadratic, assemble, layout, unwhiten, whiten
+from bayescale.geometry import Layout, Quadratic, assemble, layout, straighten, unwhiten, whiten
 from bayescale.model import Model, Structure, reference_inputs
 from bayescale.precision import x64
 
@@ -281,7 +281,7 @@ def _flat_at(shape: Layout, log_sd: tuple, corr: tuple) -> np.ndarray:
 
 
 def _update_sds(
-    structure: Structure, position: Position, quadratic: Quadratic, n_levels_info: np.ndarray | None
+    structure: Structure, position: Position, quadratic: Quadratic
 ) -> tuple[np.ndarray, ...]:
     """One expectation-maximisation step for the learned group sds under their priors."""
     updated = []
@@ -368,12 +368,17 @@ def hierarchical_mode(
                 moved = reached - objective
                 position, objective = trial, reached
                 break
-        new_sd = _update_sds(structure, position, quadratic, None)
+        new_sd = _update_sds(structure, position, quadratic)
         change = max((float(np.max(np.abs(a - b))) for a, b in zip(new_sd, position.log_sd, strict=True) if a.size), default=0.0)
         position = position._replace(log_sd=new_sd)
         if step > 3 and abs(moved) < 1e-4 and change < 0.02:
             break
-    return Mode(position, quadratic, objective)
+    at = group_coordinates(structure, position, levels, np)
+    _, gradient, hessian = terms(at)
+    geometry = straighten(
+        model, _positive(-hessian), np.nan_to_num(gradient), at, prior_mean, prior_sd
+    )
+    return Mode(position, geometry, objective)
 
 
 def find_starts(model: Model, seed: int = 0) -> Starts:

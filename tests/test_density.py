@@ -11,9 +11,9 @@ from numpyro.infer.util import potential_energy
 
 import bayescale as bs
 from bayescale.coordinates import from_natural, to_natural
-from bayescale.density import Position, log_posterior
+from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.fitting import _adapt
-from bayescale.geometry import assemble, layout, unwhiten, whiten
+from bayescale.geometry import layout, straighten, unwhiten, whiten
 from bayescale.model import Reference, build_model, reference_inputs
 from bayescale.numpyro_model import numpyro_model
 from bayescale.precision import x64
@@ -98,12 +98,12 @@ def test_whitening_is_an_exact_change_of_variables(case):
     rng = np.random.default_rng(1)
     n, p = len(model.groups) or 1, structure.size
     root = rng.standard_normal((n, p, p))
-    precision = np.einsum("gij,gkj->gik", root, root) + 0.1 * np.eye(p)
-    quadratic = assemble(
-        model, precision, rng.standard_normal((n, p)), np.zeros(len(structure.free)),
-        np.ones(len(structure.free)),
-    ).inputs()
-    flat = 0.5 * rng.standard_normal(layout(structure).size) - 0.5
+    precision = 20 * np.einsum("gij,gkj->gik", root, root) + 10 * np.eye(p)
+    center = group_coordinates(structure, random_position(model), model.arrays.levels, np)
+    prior = np.full(len(structure.free), -1.0), np.ones(len(structure.free))
+    quadratic = straighten(model, precision, np.zeros((n, p)), center, *prior).inputs()
+    flat = 0.5 * rng.standard_normal(layout(structure).size)
+    flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():
         import jax.numpy as jnp
 

@@ -114,7 +114,7 @@ def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any]) -> None:
         return
     if ours:
         figure = Plot(tuple(axes), pd.DataFrame()).figure
-        widest = 0.9 + 0.075 * max(len(str(handle.get_label())) for handle in handles)  # inches
+        widest = 0.5 + 0.062 * max(len(str(handle.get_label())) for handle in handles)  # inches
         across = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
         place = {"loc": "outside lower center", "ncols": across}
         figure.legend(handles=handles, frameon=False, fontsize=9, **place)
@@ -153,11 +153,12 @@ def round_ticks(low: float, high: float, count: int = 6) -> np.ndarray:
         return np.array([])
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     for within in ((1,), (1, 3), (1, 2, 5)):
-        step = max(1, -(-(last - first) // (count + 1))) if within == (1,) else 1
-        ticks = [b * 10.0**e for e in range(first, last + 1, step) for b in within]
-        kept = np.array([t for t in ticks if low <= t <= high])
-        if len(kept) >= (3 if within == (1,) else 4):
-            return kept
+        ticks = np.array([b * 10.0**e for e in range(first, last + 1) for b in within])
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if within == (1,):
+            ticks = ticks[:: max(1, -(-len(ticks) // (count + 1)))]
+        if len(ticks) >= (3 if within == (1,) else 4):
+            return ticks
     ticks = MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return np.array([float(f"{t:.12g}") for t in ticks if t > 0 and low <= t <= high])
 

@@ -1,0 +1,96 @@
+"""Straight coordinates for a floor that trades against terms.
+
+Runs tell the loss near the reference far better than how it divides between the floor and the
+terms: ``E + A' + B'`` is tight while each share is loose, a curved surface in their logs. With the
+total in the floor's place the surface is a plane. Coordinates of other parameters stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bayescale.model import Model, Structure
+
+Array = Any
+
+
+def log_scale(model: Model) -> np.ndarray:
+    """Log of the reference loss that each coordinate's share is of, shape (P,)."""
+    reference = model.arrays.reference
+    return np.array(
+        [
+            np.log(reference.loss(p.of)) if getattr(p, "share", None) is not None else 0.0
+            for p in model.structure.parameters
+        ]
+    )
+
+
+def _places(structure: Structure, varied: tuple[int, ...] | None) -> tuple[int, np.ndarray] | None:
+    """Places of the floor and the terms among `varied` coordinates, if all of them are there."""
+    if structure.trade is None:
+        return None
+    floor, terms = structure.trade
+    index = tuple(range(structure.size)) if varied is None else varied
+    if not {floor, *terms} <= set(index):
+        return None
+    return index.index(floor), np.array([index.index(t) for t in terms])
+
+
+def _scales(scale: Array, varied: tuple[int, ...] | None) -> Array:
+    return scale if varied is None else scale[np.array(varied)]
+
+
+def straighten(
+    structure: Structure, eta: Array, scale: Array, xp: Any, varied: tuple[int, ...] | None = None
+) -> Array:
+    """Replace the floor's coordinate by the log loss at the reference; shape (..., coordinates)."""
+    places = _places(structure, varied)
+    if places is None:
+        return eta
+    floor, terms = places
+    scale = _scales(scale, varied)
+    total = xp.exp(eta[..., floor] + scale[floor])
+    total = total + xp.sum(xp.exp(eta[..., terms] + scale[terms]), axis=-1)
+    return _put(xp, eta, floor, xp.log(total))
+
+
+def bend(
+    structure: Structure, straight: Array, scale: Array, xp: Any, varied: tuple[int, ...] | None = None
+) -> tuple[Array, Array]:
+    """Undo `straighten`; also log |d eta / d straight|, minus infinity where no floor is left."""
+    places = _places(structure, varied)
+    if places is None:
+        return straight, xp.zeros(straight.shape[:-1])
+    floor, terms = places
+    scale = _scales(scale, varied)
+    total = xp.exp(straight[..., floor])
+    left = total - xp.sum(xp.exp(straight[..., terms] + scale[terms]), axis=-1)
+    possible = left > 1e-12 * total
+    log_left = xp.log(xp.where(possible, left, 1e-12 * total))
+    log_jacobian = xp.where(possible, straight[..., floor] - log_left, -xp.inf)
+    return _put(xp, straight, floor, log_left - scale[floor]), log_jacobian
+
+
+def inverse_derivative(structure: Structure, eta: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Derivative (..., P, P) of coordinates by straightened ones at `eta`."""
+    size = eta.shape[-1]
+    result = np.broadcast_to(np.eye(size), (*eta.shape, size)).copy()
+    places = _places(structure, None)
+    if places is None:
+        return result
+    floor, terms = places
+    parts = np.exp(eta + scale)
+    left = parts[..., floor]
+    result[..., floor, floor] = (left + parts[..., terms].sum(axis=-1)) / left
+    result[..., floor, terms] = -parts[..., terms] / left[..., None]
+    return result
+
+
+def _put(xp: Any, target: Array, index: int, value: Array) -> Array:
+    if xp is np:
+        target = np.array(target)
+        target[..., index] = value
+        return target
+    return target.at[..., index].set(value)
