@@ -150,7 +150,7 @@ def search_range(C: ArrayLike) -> tuple[Any, Any]:
 
 
 def _utility(utility: str | Utility) -> Utility:
-    if callable(utility):
+    if not isinstance(utility, str):
         return utility
     if utility == "mean":
         return lambda losses: np.mean(losses, axis=0)

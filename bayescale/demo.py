@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,20 +43,20 @@ def target_cells(table: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         cells = measured.groupby([*labels, "N", "D", "C"], sort=False, as_index=False)
         return cells.agg(observed=("loss", "mean"))
     rows = []
-    for names, part in table.groupby(labels, sort=False):
+    for _, part in table.groupby(labels, sort=False):
         largest = part.loc[part["C"].idxmax()]
         growth = np.sqrt(BEYOND)
         rows.append(
-            dict(zip(labels, names, strict=True))
+            {label: largest[label] for label in labels}
             | {"N": growth * largest["N"], "D": growth * largest["D"], "C": BEYOND * largest["C"]}
         )
     return pd.DataFrame(rows)
 
 
-def ladder_fit(seed: int = 0, progress: bool = True) -> Fit:
+def ladder_fit(seed: int = 0, progress: bool = True, **options: Any) -> Fit:
     """The default fit of the bundled ladder: every parameter pooled over the four families."""
-    runs = datasets.load("ladder")
-    return fit(load_law("chinchilla"), runs, on_failed="drop", seed=seed, progress=progress)
+    runs, law = datasets.load("ladder"), load_law("chinchilla")
+    return fit(law, runs, on_failed="drop", seed=seed, progress=progress, **options)
 
 
 def main(
@@ -86,7 +87,8 @@ def main(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BayescaleError(f"{out} can't be made ({error.strerror}); give --out a folder") from None
+        why = f"{out} can't be made ({error.strerror}); give --out a folder"
+        raise BayescaleError(why) from None
     say(f"writing to {out.resolve().name}/")
     runs = datasets.load("ladder")
     everything = datasets.load("ladder", split="all", role="all").table
@@ -151,7 +153,5 @@ def _plots(fitted: Fit, cells: pd.DataFrame, allocation, comparisons, out: Path)
         drawn[f"recipes-{corpus}.png"] = plots.plot_recipes(comparison)
     paths = []
     for name, plot in drawn.items():
-        figure = plots.figure_of(plot)
-        figure.savefig(out / name, dpi=150, bbox_inches="tight")
-        paths.append(out / name)
+        paths.append(plot.save(out / name))
     return paths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -181,7 +181,8 @@ def diagnose(fit: Fit) -> Diagnosis:
         problems.append(f"chains disagree: R-hat above {MAX_RHAT} ({worst('r_hat', 1)}); {more}")
     if not ess_bulk >= MIN_ESS:
         problems.append(
-            f"too few effective draws: bulk ESS below {MIN_ESS:.0f} ({worst('ess_bulk', -1)}); {more}"
+            f"too few effective draws: bulk ESS below {MIN_ESS:.0f}"
+            f" ({worst('ess_bulk', -1)}); {more}"
         )
     if not ess_tail >= MIN_ESS:
         problems.append(
@@ -249,11 +250,11 @@ def prior_summary(law_or_fit: Law | Fit) -> pd.DataFrame:
     return _fit_priors(law_or_fit)
 
 
-def _of(parameter: object) -> str:
+def _of(parameter: Any) -> str:
     share = getattr(parameter, "share", None)
     if share is None or getattr(parameter, "on", "value") == "value":
         return "value"
-    loss = "smallest loss" if parameter.of == "smallest" else "typical loss"  # pyright: ignore
+    loss = "smallest loss" if parameter.of == "smallest" else "typical loss"
     return f"{share.text} / {loss} at the reference"
 
 

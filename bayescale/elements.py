@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,7 +105,7 @@ def read_varies(text: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def placed(place: str) -> Iterator[None]:
+def placed(place: str) -> Generator[None]:
     """Say in which entry of the card a fault lies."""
     try:
         yield

@@ -234,9 +234,11 @@ def _group_columns(
     law: Law, noise_pool: Mapping[str, Sequence[str]], pool: Any, runs: Runs
 ) -> list[str]:
     """Grouping columns that the runs have; one that the user named must be there."""
-    named = [c for v in pool.values() for c in ([v] if isinstance(v, str) else v)] if isinstance(
-        pool, Mapping
-    ) else []
+    named = (
+        [c for v in pool.values() for c in ([v] if isinstance(v, str) else v)]
+        if isinstance(pool, Mapping)
+        else []
+    )
     for column in named:
         if column.isidentifier() and column not in runs.table.columns:
             raise DataError(
@@ -258,6 +260,7 @@ def _adapt(
     """Apply pooling and priors; noise parameters' pooling is returned apart."""
     noise_pool: dict[str, list[str]] = {}
     if isinstance(pool, Mapping):
+
         def columns(value: Any) -> list[str]:
             return [value] if isinstance(value, str) else list(value)
 
@@ -268,7 +271,8 @@ def _adapt(
     if prior:
         changes = {
             name: {"prior": value, "on": "value"}
-            if isinstance(value, str) and law.parameters.get(name) is not None
+            if isinstance(value, str)
+            and law.parameters.get(name) is not None
             and law.parameters[name].share is not None
             else value
             for name, value in prior.items()
@@ -301,16 +305,12 @@ def _mode_notes(model: Model, starts: Starts) -> tuple[str, ...]:
     )
 
 
-def _data_tree(
-    model: Model, table: pd.DataFrame, starts: Starts, sampled: Sampled
-) -> xr.DataTree:
+def _data_tree(model: Model, table: pd.DataFrame, starts: Starts, sampled: Sampled) -> xr.DataTree:
     from arviz_base import from_dict
 
     structure = model.structure
     chains, draws, size = sampled.flat.shape
-    position, _ = unwhiten(
-        structure, sampled.flat.reshape(-1, size), starts.geometry.inputs(), np
-    )
+    position, _ = unwhiten(structure, sampled.flat.reshape(-1, size), starts.geometry.inputs(), np)
 
     def by_chain(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values).reshape(chains, draws, *values.shape[1:])
@@ -392,7 +392,7 @@ def posterior_variables(
 
 
 def row_log_likelihood(model: Model, position: Position) -> np.ndarray:
-    """Log density of each row given the parameters and the other rows of its cell; (sample, row)."""
+    """Log density of each row given the parameters and its cell's other rows; (sample, row)."""
     structure, arrays = model.structure, model.arrays
     inputs = arrays.inputs()
     at = tuple(arrays.position.T)

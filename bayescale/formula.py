@@ -85,6 +85,11 @@ def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
     return node
 
 
+def _in_floats(node: Node) -> Node:
+    """Turn a whole number into a float, so that powers overflow instead of growing without end."""
+    return Number(np.float64(node.value)) if isinstance(node, Number) else node
+
+
 def folded(node: Node, text: str) -> Node:
     """Replace every subtree without names by its value, in floats (9**9**9 can't hang).
 
@@ -97,7 +102,7 @@ def folded(node: Node, text: str) -> Node:
     if isinstance(node, Number | Name) or not all(isinstance(c, Number) for c in children(node)):
         return node
     with np.errstate(all="ignore"):
-        exact = _rebuilt(node, lambda c: Number(np.float64(c.value)))  # type: ignore[union-attr]
+        exact = _rebuilt(node, _in_floats)
         value = float(_walk(exact, {}, np))
     if not np.isfinite(value):
         raise FormulaError("this is not a finite number", text, node.position)

@@ -23,6 +23,8 @@ from bayescale.model import Model, Structure
 
 Array = Any
 
+UNROLLED = 10
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -204,6 +206,29 @@ def inverse_cholesky(matrix: Array, xp: Any) -> Array:
     return _traced_inverse_cholesky()(matrix)
 
 
+def _by_columns(matrix: Array) -> Array:
+    """Inverse Cholesky factor of small matrices (n, n, batch), column by column over the batch.
+
+    On a CPU a library call a matrix costs more than the arithmetic.
+    """
+    import jax.numpy as jnp
+
+    size = matrix.shape[0]
+    columns: list[Array] = []
+    for j in range(size):
+        column = matrix[j:, j]
+        for k in range(j):
+            column = column - columns[k][j - k :] * columns[k][j - k][None]
+        columns.append(column / jnp.sqrt(column[0])[None])
+    rows: list[Array] = []
+    for i in range(size):
+        row = jnp.broadcast_to(jnp.eye(size)[i][:, None], (size, matrix.shape[-1]))
+        for k in range(i):
+            row = row - columns[k][i - k][None] * rows[k]
+        rows.append(row / columns[i][0][None])
+    return jnp.stack(rows)
+
+
 @cache
 def _traced_inverse_cholesky() -> Any:
     """The same under JAX, its derivative written in matrix products alone.
@@ -220,9 +245,16 @@ def _traced_inverse_cholesky() -> Any:
 
     @jax.custom_vjp
     def value(matrix: Array) -> Array:
+        size = matrix.shape[-1]
+        if size <= UNROLLED:
+            batch = matrix.reshape(-1, size, size)
+            return jnp.moveaxis(_by_columns(jnp.moveaxis(batch, 0, -1)), -1, 0).reshape(
+                matrix.shape
+            )
         lower = jnp.linalg.cholesky(matrix)
-        identity = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
-        return solve_triangular(lower, identity, lower=True)
+        return solve_triangular(
+            lower, jnp.broadcast_to(jnp.eye(size), matrix.shape), lower=True
+        )
 
     def forward(matrix: Array) -> tuple[Array, Array]:
         w = value(matrix)

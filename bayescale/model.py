@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,11 @@ class Reference:
 
     def loss(self, of: str) -> float:
         return self.smallest if of == "smallest" else self.typical
+
+
+def has_share(parameter: Parameter | NoiseParameter) -> TypeGuard[Parameter]:
+    """Whether a parameter multiplies a term of the law, whose size is then its coordinate."""
+    return isinstance(parameter, Parameter) and parameter.share is not None
 
 
 @dataclass(frozen=True)
@@ -187,9 +193,7 @@ def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
     """Index of the parameter that is its own share, and of those whose shares complete the loss."""
     names = list(law.parameters)
     shares = {n: p for n, p in law.parameters.items() if p.share is not None}
-    logged = all(
-        p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values()
-    )
+    logged = all(p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values())
     floors = [n for n, p in shares.items() if p.share is not None and p.share.names == (n,)]
     if len(floors) != 1 or len(shares) < 2 or not logged:
         return None

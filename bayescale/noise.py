@@ -1,9 +1,9 @@
 """How a run's log loss scatters about the law: the stochastic parts, pluggable, one interface.
 
-A run's log loss is ``log law + cell deviation + run deviation + measurement error``. Each part is an
-object that states its parameters (with priors) and its variance at given rows; the tail (normal or
-Student-t) turns the summed covariance of one cell (runs that repeat the same configuration) into a
-density, and into draws for runs nobody has made. Nothing is latent: the rows of a cell are
+A run's log loss is ``log law + cell deviation + run deviation + measurement error``. Each part is
+an object that states its parameters (with priors) and its variance at given rows; the tail (normal
+or Student-t) turns the summed covariance of one cell (runs that repeat the same configuration) into
+a density, and into draws for runs nobody has made. Nothing is latent: the rows of a cell are
 integrated out in closed form (a compound-symmetric elliptical density, Sherman-Morrison).
 """
 
@@ -33,13 +33,18 @@ class NoiseParameter:
 class Scatter(Protocol):
     """One independent deviation of log loss: shared by the rows of a cell, or a row's own."""
 
-    label: str
-    shared: bool
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def shared(self) -> bool: ...
 
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]: ...
 
-    def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array: ...
+    def variance(
+        self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any
+    ) -> Array: ...
 
 
 def _parameter(name: str, prior: str, about: str) -> NoiseParameter:
@@ -192,9 +197,10 @@ class Noise:
         total = xp.sum(weight, axis=-1)
         inflation = 1.0 + shared[..., 0] * total if np.ndim(shared) else 1.0 + shared * total
         first = xp.sum(weight * residual, axis=-1)
-        quadratic = xp.sum(weight * residual**2, axis=-1) - (inflation - 1.0) / xp.where(
-            total > 0, total, 1.0
-        ) * first**2 / inflation
+        quadratic = (
+            xp.sum(weight * residual**2, axis=-1)
+            - (inflation - 1.0) / xp.where(total > 0, total, 1.0) * first**2 / inflation
+        )
         logdet = xp.sum(mask * xp.log(own), axis=-1) + xp.log(inflation)
         n = xp.sum(mask, axis=-1)
         tail = {k: v[..., 0] if np.ndim(v) else v for k, v in values.items()}

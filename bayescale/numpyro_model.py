@@ -12,7 +12,7 @@ import numpy as np
 
 from bayescale.coordinates import share_line
 from bayescale.density import Position, cell_log_likelihood, group_coordinates
-from bayescale.model import Model
+from bayescale.model import Model, has_share
 
 
 def numpyro_model(model: Model) -> Callable[[], None]:
@@ -46,12 +46,12 @@ def numpyro_model(model: Model) -> Callable[[], None]:
         values: dict[str, Any] = {}
         for i in structure.free:
             p = structure.parameters[i]
-            if getattr(p, "share", None) is None:
+            if not has_share(p):
                 values[p.name] = numpyro.sample(p.name, p.prior.numpyro())
                 coordinates[i] = p.prior.to_real(values[p.name], jnp)
         for i in structure.free:
             p = structure.parameters[i]
-            if getattr(p, "share", None) is None:
+            if not has_share(p):
                 continue
             if p.on == "share":
                 share = numpyro.sample(f"share({p.name})", p.prior.numpyro())
@@ -59,9 +59,7 @@ def numpyro_model(model: Model) -> Callable[[], None]:
             else:
                 value = numpyro.sample(p.name, p.prior.numpyro())
                 intercept, slope = share_line(p, values, reference, jnp)
-                coordinates[i] = (
-                    intercept + slope * jnp.log(value) - jnp.log(reference[p.of])
-                )
+                coordinates[i] = intercept + slope * jnp.log(value) - jnp.log(reference[p.of])
         return jnp.stack([coordinates[i] for i in structure.free])
 
     def effects(f: int) -> tuple[Any, Any, Any]:
@@ -76,10 +74,11 @@ def numpyro_model(model: Model) -> Callable[[], None]:
             )
             for k in factor.learned_index
         ]
-        rho = [
-            2.0 * numpyro.sample(f"cor({names[i]}, {names[j]}|{factor.name})", dist.Beta(2, 2)) - 1.0
+        unit = [
+            numpyro.sample(f"cor({names[i]}, {names[j]}|{factor.name})", dist.Beta(2, 2))
             for i, j in factor.pairs
         ]
+        rho = [2.0 * b - 1.0 for b in unit]
         sds = jnp.asarray(factor.fixed_sd)
         if log_sd:
             sds = sds.at[np.array(factor.learned_index)].set(jnp.exp(jnp.stack(log_sd)))

@@ -170,5 +170,6 @@ def read_checks(
         for at in () if optimum else (places["at"], places["over"]):
             if at and set(at) != set(columns):
                 raise LawError(f"{place} must give the columns {', '.join(columns)}")
-        checks.append(Check(**{"tolerance": 0.01, **entry, **places}))
+        stated: dict[str, Any] = {"tolerance": 0.01, **entry, **places}
+        checks.append(Check(**stated))
     return tuple(checks)

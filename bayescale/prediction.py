@@ -323,8 +323,8 @@ def predict(
     )
 
 
-def _checked_levels(prob: Iterable[float]) -> Sequence[float]:
-    levels = [float(p) for p in np.atleast_1d(np.asarray(list(np.atleast_1d(prob)), float))]
+def _checked_levels(prob: float | Iterable[float]) -> Sequence[float]:
+    levels = [float(p) for p in ([prob] if isinstance(prob, int | float) else prob)]
     for level in levels:
         if not 0.0 < level < 1.0:
             raise DataError(f"an interval's probability lies between 0 and 1, not {level}")
@@ -345,7 +345,8 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
 def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:
     out: list[str] = []
     for factor in fit.model.structure.factors:
-        unseen = [x for x in dict.fromkeys(group_labels(frame, factor.name)) if x not in factor.levels]
+        named = dict.fromkeys(group_labels(frame, factor.name))
+        unseen = [label for label in named if label not in factor.levels]
         if unseen and len(factor.levels) < FEW_LEVELS:
             out.append(
                 f"{factor.name} {', '.join(unseen)} is new, and {len(factor.levels)} levels"

@@ -19,7 +19,7 @@ from bayescale.formula import constant
 from bayescale.grammar import FUNCTIONS, Binary, Call, Minus, Node, Parser, nearest
 
 if TYPE_CHECKING:
-    import numpyro.distributions
+    from numpyro.distributions import Distribution
 
 _REAL, _POSITIVE = (-math.inf, math.inf), (0.0, math.inf)
 
@@ -259,7 +259,7 @@ class Prior:
         """The standard deviation (NaN or infinite where there is none)."""
         return float(self._scipy.std())
 
-    def numpyro(self) -> numpyro.distributions.Distribution:
+    def numpyro(self) -> Distribution:
         """Return the NumPyro distribution."""
         from numpyro import distributions
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 Report = Callable[[int, int], None]
 
 
 @contextmanager
-def reporter(show: bool, title: str) -> Iterator[Report | None]:
+def reporter(show: bool, title: str) -> Generator[Report | None]:
     """A callback ``(finished, total)`` that moves a progress bar, or None where not shown."""
     if not show:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(file=sys.stderr)
     columns = (

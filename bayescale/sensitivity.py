@@ -15,7 +15,7 @@ import pandas as pd
 from bayescale.coordinates import log_ratio, to_natural
 from bayescale.density import population_coordinates, sd_priors
 from bayescale.fitting import Fit
-from bayescale.model import reference_inputs
+from bayescale.model import has_share, reference_inputs
 from bayescale.precision import x64
 from bayescale.prediction import log_loss_draws, targets_frame
 
@@ -36,7 +36,7 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
         for i in structure.free:
             p = structure.parameters[i]
             at = values[p.name]
-            if getattr(p, "share", None) is not None and p.on == "share":
+            if has_share(p) and p.on == "share":
                 at = np.exp(log_ratio(p, eta[:, i], np))
             total += np.asarray(p.prior.log_prob(at))
         for f, factor in enumerate(structure.factors):

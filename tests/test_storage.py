@@ -41,7 +41,7 @@ def test_damage_and_strangers_are_refused(small_fit, tmp_path):
     file = bs.save(small_fit, tmp_path / "fit.nc")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(bs.BayescaleError, match="is damaged|not a fit"):
+    with pytest.raises(bs.BayescaleError, match=r"is damaged|not a fit"):
         bs.load(file)
     text = tmp_path / "text.nc"
     text.write_text("N,D\n1,2\n")

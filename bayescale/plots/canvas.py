@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayescale.display.writing import quantity
@@ -116,8 +117,9 @@ def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any]) -> None:
         figure = Plot(tuple(axes), pd.DataFrame()).figure
         widest = 0.5 + 0.062 * max(len(str(handle.get_label())) for handle in handles)  # inches
         across = max(1, min(len(handles), int(figure.get_figwidth() / widest)))
-        place = {"loc": "outside lower center", "ncols": across}
-        figure.legend(handles=handles, frameon=False, fontsize=9, **place)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=across, frameon=False, fontsize=9
+        )
     else:
         axes[0].legend(handles=handles, frameon=False, fontsize=8)
 
@@ -128,15 +130,15 @@ class RoundTicks(Locator):
     def __init__(self, count: int = 6) -> None:
         self.count = count
 
-    def __call__(self) -> np.ndarray:
+    def __call__(self) -> list[float]:
         """Ticks of what is in view."""
         assert self.axis is not None
         low, high = sorted(self.axis.get_view_interval())
         return self.tick_values(low, high)
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
         """Ticks between two positive numbers."""
-        return round_ticks(vmin, vmax, self.count)
+        return round_ticks(vmin, vmax, self.count).tolist()
 
 
 def round_ticks(low: float, high: float, count: int = 6) -> np.ndarray:
@@ -222,5 +224,9 @@ def interval_marks(
     draw(at, row["lower_95"], row["upper_95"], color=colour, linewidth=1.4, zorder=3)
     draw(at, row["lower_50"], row["upper_50"], color=colour, linewidth=4.0, zorder=3)
     x, y = (at, row["median"]) if upright else (row["median"], at)
-    look = {"markerfacecolor": "white", "markeredgecolor": colour, "markersize": size}
-    ax.plot([x], [y], linestyle="none", marker=marker, zorder=4, **look)
+    ax.plot([x], [y], marker, color=colour, markerfacecolor="white", markersize=size, zorder=4)
+
+
+def interval_key(colour: str, label: str) -> Line2D:
+    """Entry of a legend for `interval_marks`."""
+    return Line2D([], [], color=colour, marker="o", markerfacecolor="white", lw=3, label=label)

@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit
-from bayescale.plots.canvas import FAINT, INK, PALETTE, Plot, interval_marks, legend, panels
+from bayescale.plots.canvas import (
+    FAINT,
+    INK,
+    PALETTE,
+    Plot,
+    interval_key,
+    interval_marks,
+    legend,
+    panels,
+)
 from bayescale.prediction import percent
 
 _COLOURS = {"prior": FAINT, "population": INK, "group": PALETTE[0]}
@@ -69,9 +77,8 @@ def plot_exponents(
         axis.set_xlabel(name, fontsize=9)
         axis.set_title(fit.law.parameters[name].about, fontsize=9)
         axis.grid(False, axis="y")
-    look = {"marker": "o", "markerfacecolor": "white", "linewidth": 3}
     text = f"median, 50% and {percent(prob)}% interval"
-    legend(axes, ours, [Line2D([], [], color=INK, label=text, **look)])
+    legend(axes, ours, [interval_key(INK, text)])
     return Plot(axes, data)
 
 

@@ -23,6 +23,7 @@ from bayescale.plots.canvas import (
     PALETTE,
     Plot,
     group_labels,
+    interval_key,
     interval_marks,
     label_of,
     legend,
@@ -240,13 +241,10 @@ def _handles(data: pd.DataFrame, prob: float, looks: Mapping[str, tuple[str, str
     ]
     targets = data[data["what"] == "target"]
     if len(targets):
-        look = {"marker": "o", "markerfacecolor": "white", "linewidth": 3}
-        handles.append(
-            Line2D([], [], color=_TARGET, label=f"target, one more run (50%, {name}%)", **look)
-        )
+        handles.append(interval_key(_TARGET, f"target, one more run (50%, {name}%)"))
         if targets["observed"].notna().any():
-            look = {"marker": "x", "linestyle": "none"}
-            handles.append(Line2D([], [], color=INK, label="target, measured", **look))
+            measured = "target, measured"
+            handles.append(Line2D([], [], color=INK, marker="x", linestyle="none", label=measured))
     return handles
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from bayescale.errors import BayescaleError
-from bayescale.plots.canvas import INK, PALETTE, Plot, interval_marks, legend, panels
+from bayescale.plots.canvas import INK, PALETTE, Plot, interval_key, interval_marks, legend, panels
 from bayescale.recipes import RecipeComparison
 
 
@@ -67,7 +66,6 @@ def plot_recipes(comparison: RecipeComparison, ax: Axes | None = None) -> Plot:
     axis.grid(False, axis="y")
     kind = "the law's value" if comparison.kind == "mean" else "one more run"
     axis.set_xlabel(f"loss ({kind})", fontsize=9)
-    look = {"marker": "o", "markerfacecolor": "white", "linewidth": 3}
     text = "median, 50% and 95% interval"
-    legend((axis,), ours, [Line2D([], [], color=INK, label=text, **look)])
+    legend((axis,), ours, [interval_key(INK, text)])
     return Plot((axis,), data)

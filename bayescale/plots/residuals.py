@@ -85,7 +85,7 @@ def plot_residuals(
         log_axis(axis.xaxis, column, count=5)
         axis.set_xlabel(label_of(column), fontsize=9)
     axes[0].set_ylabel(f"log residual of {fit.law.response.column}", fontsize=9)
-    handles = [
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color=_colour(i), marker=_marker(i), markersize=4, label=name)
         for i, name in enumerate(names)
         if name
