@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -21,13 +22,13 @@ from bayescale.density import (
 )
 from bayescale.diagnostics import diagnose
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
-from bayescale.geometry import unwhiten
+from bayescale.geometry import placeholder, unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, build_model, reference_inputs, varying_columns
 from bayescale.progress import reporter
 from bayescale.rows import select_rows
 from bayescale.runs import Runs
-from bayescale.sampling import Sampled, Settings, sample
+from bayescale.sampling import Sampled, Settings, prepare, sample
 from bayescale.starts import Starts, find_starts, sample_population_prior
 
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
@@ -189,9 +190,13 @@ def fit(
     model = build_model(
         law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
     )
-    starts = find_starts(model, seed)
     settings = Settings(draws, warmup, chains, seed, target_accept)
-    started_in = perf_counter() - began
+    shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
+    with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
+        compiling = beside.submit(prepare, model.structure, shapes, settings)
+        starts = find_starts(model, seed)
+        started_in = perf_counter() - began
+        compiled_in = compiling.result()
     inputs = {**model.arrays.inputs(), "quadratic": starts.geometry.inputs()}
 
     def draw_start(chain: int, scale: float) -> np.ndarray:
@@ -211,7 +216,7 @@ def fit(
         mode_notes=_mode_notes(model, starts),
         seconds={
             "start": started_in,
-            "compile": sampled.compile_seconds,
+            "compile": compiled_in,
             "sampling": sampled.sampling_seconds,
             "sampling_cpu": sampled.sampling_cpu_seconds,
             "total": perf_counter() - began,

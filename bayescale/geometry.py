@@ -71,10 +71,11 @@ class Quadratic:
     """The posterior's quadratic over the arrow-shaped linear system; arguments, not constants.
 
     ``dd, d`` hold the dense precision and linear term (the population's prior included), ``uu, u``
-    the blocks', ``ud`` the coupling. Without ``inverse_map`` blocks are group effects; with it they
-    are a group's own straightened coordinates, ``inverse_map`` the derivative of coordinates by
-    straightened ones at the mode, ``offset`` the coordinates on which it is tangent, and
-    ``log_scale`` the reference losses of the law's terms.
+    the blocks', ``ud`` the coupling. Without ``tangent`` blocks are group effects; with it they are
+    a group's own straightened coordinates, scattered about the population's: ``tangent`` is the
+    derivative of the varied coordinates by straightened ones at the population's mode, ``offset``
+    the center of those that have no population value, ``log_scale`` the reference losses of the
+    law's terms.
     """
 
     dd: np.ndarray
@@ -82,7 +83,7 @@ class Quadratic:
     uu: np.ndarray
     d: np.ndarray
     u: np.ndarray
-    inverse_map: np.ndarray | None = None
+    tangent: np.ndarray | None = None
     offset: np.ndarray | None = None
     log_scale: np.ndarray | None = None
 
@@ -146,18 +147,29 @@ def assemble(
     return Quadratic(dd, ud, uu, d, u)
 
 
+def placeholder(model: Model) -> Quadratic:
+    """A quadratic of the right shapes, to compile for before the mode is known."""
+    structure = model.structure
+    n, p, free = len(model.groups) or 1, structure.size, len(structure.free)
+    center = np.broadcast_to(structure.base, (n, p))
+    flat = np.zeros((n, p, p)), np.zeros((n, p)), center, np.zeros(free)
+    return straighten(model, *flat, np.zeros(free), np.ones(free))
+
+
 def straighten(
     model: Model,
     precision: np.ndarray,
     gradient: np.ndarray,
     eta: np.ndarray,
+    population: np.ndarray,
     prior_mean: np.ndarray,
     prior_sd: np.ndarray,
 ) -> Quadratic:
-    """The quadratic in straightened coordinates, tangent at the groups' coordinates `eta` (G, P).
+    """The quadratic in straightened coordinates at a mode.
 
-    `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at `eta`. With two crossed
-    factors a block has no coordinates of its own, and blocks stay group effects.
+    `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at the groups' coordinates
+    `eta` (G, P); `population` are the free coordinates. With two crossed factors a block has no
+    coordinates of its own, and blocks stay group effects.
     """
     structure = model.structure
     if len(structure.factors) > 1:
@@ -166,35 +178,43 @@ def straighten(
     shape = layout(structure)
     log_scale = ridge.log_scale(model)
     inverse = ridge.inverse_derivative(structure, eta, log_scale)
-    straight = ridge.straighten(structure, eta, log_scale, np)
     curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
+    straight = ridge.straighten(structure, eta, log_scale, np)
     linear = np.einsum("gij,gj->gi", curved, straight)
     linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
-    offset = np.einsum("gij,gj->gi", inverse, straight) - eta + structure.base
+
+    center = population_coordinates(structure, population, np)
+    tangent = ridge.inverse_derivative(structure, center, log_scale)
+    free = np.array(structure.free, int)
+    inner = tangent[np.ix_(free, free)]
     prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    straight_center = ridge.straighten(structure, center, log_scale, np)[free]
+    prior_linear = inner.T @ (prior_linear + prior @ (inner @ straight_center - population))
+    prior = inner.T @ prior @ inner
     if structure.block is None:
-        tangent = inverse[0]
-        dd = curved[0] + tangent.T @ prior @ tangent
-        d = linear[0] + tangent.T @ (prior_linear + prior @ offset[0])
-        empty = np.zeros((0, 0))
+        none = np.zeros((0, 0))
         return Quadratic(
-            dd, empty[..., None], empty[..., None], d, empty, inverse, offset, log_scale
+            curved[0] + prior,
+            none[..., None],
+            none[..., None],
+            linear[0] + prior_linear,
+            none,
+            tangent,
+            structure.base,
+            log_scale,
         )
     varied = np.array(structure.factors[0].varied)
     rest = np.setdiff1d(np.arange(structure.size), varied)
     order = np.argsort(model.arrays.levels[0])
     shared = _dense_design(model)[0][rest]
-    linear = linear - curved[:, :, rest] @ structure.base[rest]
-    dd = prior + np.einsum("pi,gpq,qj->ij", shared, curved[:, rest][:, :, rest], shared)
-    d = prior_linear + np.einsum("pi,gp->i", shared, linear[:, rest])
     return Quadratic(
-        dd,
+        prior + np.einsum("pi,gpq,qj->ij", shared, curved[:, rest][:, :, rest], shared),
         (curved[:, varied][:, :, rest] @ shared)[order],
         curved[:, varied][:, :, varied][order],
-        d,
+        prior_linear + np.einsum("pi,gp->i", shared, linear[:, rest]),
         linear[:, varied][order],
-        inverse[:, varied][:, :, varied][order],
-        offset[:, varied][order],
+        tangent[np.ix_(varied, varied)],
+        structure.base[varied],
         log_scale,
     )
 
@@ -325,18 +345,14 @@ def factorise(
     b = structure.block
     prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
-    if "inverse_map" in quadratic:
-        select = _population_of_block(structure)
-        tangent, offset = quadratic["inverse_map"], quadratic["offset"]
-        weighted = xp.swapaxes(tangent, -1, -2) @ prior[..., None, :, :]
-        uu = uu + weighted @ tangent
-        ud = ud - weighted @ select
-        u = u + xp.einsum("...lvw,lw->...lv", weighted, offset)
+    if "tangent" in quadratic:
+        select, tangent = _population_of_block(structure), quadratic["tangent"]
+        prior = tangent.T @ prior @ tangent
+        ud = ud - (prior @ select)[..., None, :, :]
+        u = u + (prior @ quadratic["offset"])[..., None, :]
         dense = dense + shape.block_shape[0] * (select.T @ prior @ select)
-        pull = xp.einsum("vj,...vw,w->...j", select, prior, xp.sum(offset, axis=0))
-        linear = linear - pull
-    else:
-        uu = uu + prior[..., None, :, :]
+        linear = linear - shape.block_shape[0] * (prior @ quadratic["offset"]) @ select
+    uu = uu + prior[..., None, :, :]
     inverse_block = inverse_cholesky(uu, xp)
     cross = inverse_block @ ud
     linear_block = xp.einsum("...vw,...w->...v", inverse_block, u)
@@ -379,12 +395,15 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
     )
     log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1)
-    curved = "inverse_map" in quadratic
+    curved = "tangent" in quadratic
+    population = dense[..., : shape.n_population]
+    if curved:
+        population, extra = ridge.bend(
+            structure, population, quadratic["log_scale"], xp, structure.free
+        )
+        log_jacobian = log_jacobian + extra
     if structure.block is None:
-        if curved:
-            dense, extra = ridge.bend(structure, dense, quadratic["log_scale"], xp)
-            log_jacobian = log_jacobian + extra
-        return Position(dense, (), log_sd, corr), log_jacobian
+        return Position(population, (), log_sd, corr), log_jacobian
     effects: list[Array] = [np.zeros(0)] * len(structure.factors)
     start = shape.n_population
     for f in shape.others:
@@ -393,7 +412,6 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         part = dense[..., start : start + n]
         effects[f] = part.reshape(*part.shape[:-1], len(factor.levels), len(factor.varied))
         start += n
-    population = dense[..., : shape.n_population]
     z = flat[..., shape.dense : shape.dense + shape.n_block]
     z = z.reshape(*z.shape[:-1], *shape.block_shape)
     inner = z + factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
@@ -413,12 +431,12 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
     """Flat vector of a position, in numpy: the inverse of `unwhiten`."""
     shape = layout(structure)
     factors = factorise(structure, position.log_sd, position.corr, quadratic, np)
-    curved = "inverse_map" in quadratic
-    dense = np.concatenate(
-        [position.population, *(np.ravel(position.effects[f]) for f in shape.others)]
-    )
-    if curved and structure.block is None:
-        dense = ridge.straighten(structure, dense, quadratic["log_scale"], np)
+    curved = "tangent" in quadratic
+    population = position.population
+    if curved:
+        scale = quadratic["log_scale"]
+        population = ridge.straighten(structure, population, scale, np, structure.free)
+    dense = np.concatenate([population, *(np.ravel(position.effects[f]) for f in shape.others)])
     parts = [np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)]
     if structure.block is not None:
         block = position.effects[structure.block]

@@ -16,6 +16,15 @@ from bayescale.model import Model, Structure
 Array = Any
 
 
+def applies(structure: Structure) -> bool:
+    """Whether floor and terms all have a population value, and vary together or not at all."""
+    if structure.trade is None or len(structure.factors) > 1:
+        return False
+    traded = {structure.trade[0], *structure.trade[1]}
+    varied = set(structure.factors[0].varied) if structure.factors else traded
+    return traded <= set(structure.free) and traded <= varied
+
+
 def log_scale(model: Model) -> np.ndarray:
     """Log of the reference loss that each coordinate's share is of, shape (P,)."""
     reference = model.arrays.reference
@@ -28,13 +37,11 @@ def log_scale(model: Model) -> np.ndarray:
 
 
 def _places(structure: Structure, varied: tuple[int, ...] | None) -> tuple[int, np.ndarray] | None:
-    """Places of the floor and the terms among `varied` coordinates, if all of them are there."""
-    if structure.trade is None:
+    """Places of the floor and the terms among `varied` coordinates, if all can be straightened."""
+    if not applies(structure):
         return None
-    floor, terms = structure.trade
+    floor, terms = structure.trade  # pyright: ignore
     index = tuple(range(structure.size)) if varied is None else varied
-    if not {floor, *terms} <= set(index):
-        return None
     return index.index(floor), np.array([index.index(t) for t in terms])
 
 

@@ -131,6 +131,14 @@ def _compile(structure: Structure, settings: Settings, data: dict) -> _Program:
     return program
 
 
+def prepare(structure: Structure, inputs: dict, settings: Settings) -> float:
+    """Compile the chain ahead (the values of `inputs` don't matter); returns the seconds taken."""
+    began = perf_counter()
+    with x64():
+        _compile(structure, settings, inputs)
+    return perf_counter() - began
+
+
 class Interrupted(KeyboardInterrupt):
     """Sampling was interrupted; nothing was kept."""
 
@@ -158,10 +166,9 @@ def sample(
     """
     import jax
 
-    began = perf_counter()
+    compiled_in = prepare(structure, inputs, settings)
     with x64():
         program = _compile(structure, settings, inputs)
-    compiled_in = perf_counter() - began
     stop = threading.Event()
     lock = threading.Lock()
     finished = [0]

@@ -375,8 +375,9 @@ def hierarchical_mode(
             break
     at = group_coordinates(structure, position, levels, np)
     _, gradient, hessian = terms(at)
+    precision, gradient = _positive(-hessian), np.nan_to_num(gradient)
     geometry = straighten(
-        model, _positive(-hessian), np.nan_to_num(gradient), at, prior_mean, prior_sd
+        model, precision, gradient, at, position.population, prior_mean, prior_sd
     )
     return Mode(position, geometry, objective)
 

@@ -100,8 +100,11 @@ def test_whitening_is_an_exact_change_of_variables(case):
     root = rng.standard_normal((n, p, p))
     precision = 20 * np.einsum("gij,gkj->gik", root, root) + 10 * np.eye(p)
     center = group_coordinates(structure, random_position(model), model.arrays.levels, np)
-    prior = np.full(len(structure.free), -1.0), np.ones(len(structure.free))
-    quadratic = straighten(model, precision, np.zeros((n, p)), center, *prior).inputs()
+    population = random_position(model).population
+    prior = population - 0.1, np.ones(len(structure.free))
+    quadratic = straighten(
+        model, precision, np.zeros((n, p)), center, population, *prior
+    ).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():

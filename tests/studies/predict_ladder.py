@@ -3,7 +3,7 @@
 One row a family: the default fit of the bundled ladder, asked for one more run at the target's
 shape, with the network's own count of operations::
 
-    python tests/studies/predict_ladder.py            # then commit the table, then ladder.py targets
+    python tests/studies/predict_ladder.py    # then commit it, then ladder.py targets
 
 The table is refused while the grid is not complete (``--partial`` predicts from what there is) and
 once a target has been measured (``--out`` elsewhere for a table that claims nothing).
@@ -82,6 +82,7 @@ def predictions(fitted: Fit, seed: int) -> pd.DataFrame:
     said["distance"] = said["best_fitted_loss"] - said["median"]
     said["width_95"] = said["upper_95"] - said["lower_95"]
     said["narrow_enough"] = said["width_95"] <= said["distance"] / 2
+    said = said.astype({name: int for name in ("N", "N_total", "D", "C")})
     return said.assign(**record.provenance(seed))[COLUMNS]
 
 
@@ -107,7 +108,9 @@ def main() -> None:
     said = predictions(fitted, given.seed)
     record.write(given.out, said)
     narrow = int(said["narrow_enough"].sum())
-    print(f"wrote {given.out.name}: {narrow} of {len(said)} are narrow enough (width <= distance/2)")
+    print(
+        f"wrote {given.out.name}: {narrow} of {len(said)} are narrow enough (width <= distance/2)"
+    )
 
 
 if __name__ == "__main__":
