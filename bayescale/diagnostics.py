@@ -192,7 +192,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     if diverging > MAX_DIVERGENT * total and diverging > 4:
         problems.append(
             f"{diverging} of {total} draws diverged: part of the posterior was not reached;"
-            f" raise target_accept to 0.95 or give tighter priors"
+            f" raise target_accept to 0.99 or give tighter priors"
         )
     elif diverging:
         warnings.append(f"{diverging} scattered divergences in {total} draws")

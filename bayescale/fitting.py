@@ -120,7 +120,7 @@ def fit(
     progress: bool = True,
     strict: bool = True,
     correlate: bool | None = None,
-    target_accept: float = 0.8,
+    target_accept: float = 0.95,
 ) -> Fit:
     """Sample the posterior of a law's parameters given runs, by NUTS.
 

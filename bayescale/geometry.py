@@ -177,14 +177,14 @@ def straighten(
         return assemble(model, precision, linear, prior_mean, prior_sd)
     shape = layout(structure)
     log_scale = ridge.log_scale(model)
-    inverse = ridge.inverse_derivative(structure, eta, log_scale)
+    inverse = ridge.inverse_derivative(structure, eta, log_scale, np)
     curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
     straight = ridge.straighten(structure, eta, log_scale, np)
     linear = np.einsum("gij,gj->gi", curved, straight)
     linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
 
     center = population_coordinates(structure, population, np)
-    tangent = ridge.inverse_derivative(structure, center, log_scale)
+    tangent = ridge.inverse_derivative(structure, center, log_scale, np)
     free = np.array(structure.free, int)
     inner = tangent[np.ix_(free, free)]
     prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
@@ -414,9 +414,9 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         start += n
     z = flat[..., shape.dense : shape.dense + shape.n_block]
     z = z.reshape(*z.shape[:-1], *shape.block_shape)
-    inner = z + factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
-    block = xp.einsum("...lwv,...lw->...lv", factors.inverse_block, inner)
-    log_jacobian = log_jacobian + xp.sum(_log_diagonal(factors.inverse_block, xp), axis=(-2, -1))
+    inverse_block, half = _blocks(structure, factors, dense, population, log_sd, corr, quadratic, xp)
+    block = xp.einsum("...lwv,...lw->...lv", inverse_block, z + half)
+    log_jacobian = log_jacobian + xp.sum(_log_diagonal(inverse_block, xp), axis=(-2, -1))
     if curved:
         varied = structure.factors[structure.block].varied
         block, extra = ridge.bend(structure, block, quadratic["log_scale"], xp, varied)
@@ -425,6 +425,40 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         log_jacobian = log_jacobian + xp.sum(extra, axis=-1)
     effects[structure.block] = block
     return Position(population, tuple(effects), log_sd, corr), log_jacobian
+
+
+def _blocks(
+    structure: Structure,
+    factors: Factors,
+    dense: Array,
+    population: Array,
+    log_sd: tuple,
+    corr: tuple,
+    quadratic: dict,
+    xp: Any,
+) -> tuple[Array, Array]:
+    """Blocks given the dense part: inverse factors, and their linear terms multiplied by them.
+
+    In straight coordinates the groups' prior is tangent at the population as it stands, not at its
+    mode: where families are nearly alike in the floor their prior is a curved sheet.
+    """
+    if "tangent" not in quadratic or not ridge.applies(structure):
+        half = factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
+        return factors.inverse_block, half
+    b = structure.block
+    assert b is not None
+    varied = structure.factors[b].varied
+    select = _population_of_block(structure)
+    center = population_coordinates(structure, population, xp)[..., np.array(varied)]
+    scale = quadratic["log_scale"]
+    tangent = ridge.inverse_derivative(structure, center, scale, xp, varied)
+    prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
+    prior = xp.swapaxes(tangent, -1, -2) @ prior @ tangent
+    inverse = inverse_cholesky(quadratic["uu"] + prior[..., None, :, :], xp)
+    middle = xp.einsum("vj,...j->...v", select, dense) + quadratic["offset"]
+    right = quadratic["u"] - xp.einsum("lvj,...j->...lv", quadratic["ud"], dense)
+    right = right + xp.einsum("...vw,...w->...v", prior, middle)[..., None, :]
+    return inverse, xp.einsum("...lvw,...lw->...lv", inverse, right)
 
 
 def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndarray:
@@ -446,7 +480,16 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
             block = ridge.straighten(
                 structure, block + center[np.array(varied)], quadratic["log_scale"], np, varied
             )
-        transposed = np.swapaxes(factors.inverse_block, -1, -2)
-        inner = np.linalg.solve(transposed, block[..., None])[..., 0]
-        parts.append(np.ravel(inner - factors.linear_block + factors.cross @ dense))
+        inverse_block, half = _blocks(
+            structure,
+            factors,
+            dense,
+            position.population,
+            position.log_sd,
+            position.corr,
+            quadratic,
+            np,
+        )
+        transposed = np.swapaxes(inverse_block, -1, -2)
+        parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
     return np.concatenate([*parts, *map(np.ravel, position.log_sd), *map(np.ravel, position.corr)])

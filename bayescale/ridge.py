@@ -80,22 +80,29 @@ def bend(
     return _put(xp, straight, floor, log_left - scale[floor]), log_jacobian
 
 
-def inverse_derivative(structure: Structure, eta: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Derivative (..., P, P) of coordinates by straightened ones at `eta`."""
+def inverse_derivative(
+    structure: Structure, eta: Array, scale: Array, xp: Any, varied: tuple[int, ...] | None = None
+) -> Array:
+    """Derivative (..., n, n) of coordinates by straightened ones at `eta` (..., n)."""
     size = eta.shape[-1]
-    result = np.broadcast_to(np.eye(size), (*eta.shape, size)).copy()
-    places = _places(structure, None)
+    identity = xp.broadcast_to(xp.eye(size), (*eta.shape, size))
+    places = _places(structure, varied)
     if places is None:
-        return result
+        return identity
     floor, terms = places
-    parts = np.exp(eta + scale)
+    parts = xp.exp(eta + _scales(scale, varied))
     left = parts[..., floor]
-    result[..., floor, floor] = (left + parts[..., terms].sum(axis=-1)) / left
-    result[..., floor, terms] = -parts[..., terms] / left[..., None]
-    return result
+    row = xp.zeros(eta.shape)
+    row = _put(xp, row, floor, 1.0 + xp.sum(parts[..., terms], axis=-1) / left)
+    row = _put(xp, row, terms, -parts[..., terms] / left[..., None])
+    if xp is np:
+        result = np.array(identity)
+        result[..., floor, :] = row
+        return result
+    return identity.at[..., floor, :].set(row)
 
 
-def _put(xp: Any, target: Array, index: int, value: Array) -> Array:
+def _put(xp: Any, target: Array, index: Any, value: Array) -> Array:
     if xp is np:
         target = np.array(target)
         target[..., index] = value

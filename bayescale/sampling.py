@@ -33,7 +33,7 @@ class Settings:
     warmup: int = 1000
     chains: int = 4
     seed: int = 0
-    target_accept: float = 0.8
+    target_accept: float = 0.95
     max_tree_depth: int = 10
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayescale"
 
 # Each module may import from its own line and from the lines above it.
 LAYERS = """
-errors precision progress
+errors precision progress display
 configuration grammar
 formula priors conditions
 columns cells tables
@@ -25,7 +25,7 @@ fitting diagnostics storage
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms recipes
-plots display
+plots
 demo cli
 __main__
 """
