@@ -144,6 +144,11 @@ def interval_probability(prob: float | None = None) -> float:
     return prob
 
 
+def too_many_divergences(diverging: int, total: int) -> bool:
+    """More than 0.1% of the draws, and more than a stray few."""
+    return diverging > max(MAX_DIVERGENT * total, 4)
+
+
 def diagnose(fit: Fit) -> Diagnosis:
     """Say whether a fit may be used, and what to do where not.
 
@@ -189,7 +194,7 @@ def diagnose(fit: Fit) -> Diagnosis:
             f"interval ends are not settled: tail ESS below {MIN_ESS:.0f}"
             f" ({worst('ess_tail', -1)}); {more}"
         )
-    if diverging > MAX_DIVERGENT * total and diverging > 4:
+    if too_many_divergences(diverging, total):
         problems.append(
             f"{diverging} of {total} draws diverged: part of the posterior was not reached;"
             f" raise target_accept to 0.99 or give tighter priors"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from time import perf_counter
 from typing import Any
@@ -20,7 +20,7 @@ from bayescale.density import (
     group_coordinates,
     population_coordinates,
 )
-from bayescale.diagnostics import diagnose
+from bayescale.diagnostics import diagnose, too_many_divergences
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import placeholder, unwhiten
 from bayescale.law import Law
@@ -31,6 +31,8 @@ from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
 from bayescale.starts import Starts, find_starts, sample_population_prior
 
+TARGET_ACCEPT = 0.9
+CAREFUL_ACCEPT = 0.99
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
 
 
@@ -120,7 +122,7 @@ def fit(
     progress: bool = True,
     strict: bool = True,
     correlate: bool | None = None,
-    target_accept: float = 0.95,
+    target_accept: float | None = None,
 ) -> Fit:
     """Sample the posterior of a law's parameters given runs, by NUTS.
 
@@ -151,7 +153,8 @@ def fit(
         Raise `ConvergenceError` (with the fit in it) where diagnostics refuse.
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
-    target_accept : float
+    target_accept : float, optional
+        Acceptance that NUTS aims for. Where None, 0.9, and again with 0.99 if draws diverge.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def fit(
     model = build_model(
         law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
     )
-    settings = Settings(draws, warmup, chains, seed, target_accept)
+    settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
     shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
     with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
         compiling = beside.submit(prepare, model.structure, shapes, settings)
@@ -204,6 +207,15 @@ def fit(
 
     with reporter(progress, f"fitting {law.name} to {len(selection.table)} rows") as report:
         sampled = sample(model.structure, inputs, draw_start, settings, report)
+        diverged = int(np.sum(sampled.diverging))
+        again: tuple[str, ...] = ()
+        if target_accept is None and too_many_divergences(diverged, sampled.diverging.size):
+            settings = replace(settings, target_accept=CAREFUL_ACCEPT)
+            sampled = sample(model.structure, inputs, draw_start, settings, report)
+            again = (
+                f"{diverged} draws diverged with target_accept {TARGET_ACCEPT}: sampled again with"
+                f" {CAREFUL_ACCEPT}",
+            )
     data = _data_tree(model, selection.table, starts, sampled)
     result = Fit(
         law=law,
@@ -211,7 +223,7 @@ def fit(
         model=model,
         data=data,
         settings=settings,
-        notes=(*runs.notes, *selection.notes, *model.notes),
+        notes=(*runs.notes, *selection.notes, *model.notes, *again),
         prior_z=prior_conflict(model),
         mode_notes=_mode_notes(model, starts),
         seconds={

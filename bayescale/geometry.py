@@ -346,12 +346,19 @@ def factorise(
     prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
     if "tangent" in quadratic:
+        # The population's own factor takes every group for their average: the blocks, given the
+        # population, are exact, and one small factor is cheaper than one a group.
+        n = shape.block_shape[0]
         select, tangent = _population_of_block(structure), quadratic["tangent"]
         prior = tangent.T @ prior @ tangent
-        ud = ud - (prior @ select)[..., None, :, :]
-        u = u + (prior @ quadratic["offset"])[..., None, :]
-        dense = dense + shape.block_shape[0] * (select.T @ prior @ select)
-        linear = linear - shape.block_shape[0] * (prior @ quadratic["offset"]) @ select
+        pull = prior @ quadratic["offset"]
+        inner = inverse_cholesky(xp.mean(uu, axis=0) + prior, xp)
+        cross = inner @ (xp.mean(ud, axis=0) - prior @ select)
+        right = xp.einsum("...vw,...w->...v", inner, xp.mean(u, axis=0) + pull)
+        dense = dense + n * (select.T @ prior @ select - xp.swapaxes(cross, -1, -2) @ cross)
+        linear = linear - n * (pull @ select + xp.einsum("...vi,...v->...i", cross, right))
+        inverse = inverse_cholesky(dense, xp)
+        return Factors(inverse, _solve(inverse, linear, xp))
     uu = uu + prior[..., None, :, :]
     inverse_block = inverse_cholesky(uu, xp)
     cross = inverse_block @ ud
@@ -442,7 +449,7 @@ def _blocks(
     In straight coordinates the groups' prior is tangent at the population as it stands, not at its
     mode: where families are nearly alike in the floor their prior is a curved sheet.
     """
-    if "tangent" not in quadratic or not ridge.applies(structure):
+    if "tangent" not in quadratic:
         half = factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
         return factors.inverse_block, half
     b = structure.block

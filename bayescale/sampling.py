@@ -33,7 +33,7 @@ class Settings:
     warmup: int = 1000
     chains: int = 4
     seed: int = 0
-    target_accept: float = 0.95
+    target_accept: float = 0.9
     max_tree_depth: int = 10
 
 
@@ -123,12 +123,25 @@ def _compile(structure: Structure, settings: Settings, data: dict) -> _Program:
         return state, (*out, parts)
 
     flat = np.zeros(layout(structure).size)
-    compiled_start = jax.jit(start).lower(flat, np.int64(0), data).compile()
     state = jax.eval_shape(start, flat, np.int64(0), data)
-    compiled_advance = jax.jit(advance).lower(state, data).compile()
-    program = _Program(compiled_start, compiled_advance)
+    program = _Program(
+        _single_threaded(jax.jit(start).lower(flat, np.int64(0), data)),
+        _single_threaded(jax.jit(advance).lower(state, data)),
+    )
     _PROGRAMS[key] = program
     return program
+
+
+def _single_threaded(lowered: Any) -> Any:
+    """Compile for one core: chains run side by side, and small kernels lose by being spread."""
+    import jax
+
+    if jax.default_backend() == "cpu":
+        try:
+            return lowered.compile(compiler_options={"xla_cpu_multi_thread_eigen": False})
+        except Exception:  # an XLA that has dropped the option; only speed is lost
+            return lowered.compile()
+    return lowered.compile()
 
 
 def prepare(structure: Structure, inputs: dict, settings: Settings) -> float:
