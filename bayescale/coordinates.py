@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bayescale.law import Parameter
-from bayescale.model import Structure
+from bayescale.model import Structure, has_share
 
 Array = Any
 
@@ -20,6 +20,7 @@ def share_line(
     parameter: Parameter, values: Mapping[str, Array], reference: Mapping, xp: Any
 ) -> tuple[Array, Array]:
     """Intercept and slope of log(contribution at the reference) in log(parameter)."""
+    assert parameter.share is not None
     at = {**reference["columns"], **values}
     at_one = parameter.share({**at, parameter.name: 1.0}, xp)
     at_e = parameter.share({**at, parameter.name: np.e}, xp)
@@ -44,10 +45,10 @@ def to_natural(structure: Structure, eta: Array, reference: Mapping, xp: Any) ->
     """
     values: dict[str, Array] = {}
     for i, p in enumerate(structure.parameters):
-        if getattr(p, "share", None) is None:
+        if not has_share(p):
             values[p.name] = p.prior.from_real(eta[..., i], xp)
     for i, p in enumerate(structure.parameters):
-        if getattr(p, "share", None) is not None:
+        if has_share(p):
             log_share = log_ratio(p, eta[..., i], xp) + xp.log(reference[p.of])
             intercept, slope = share_line(p, values, reference, xp)
             values[p.name] = xp.exp((log_share - intercept) / slope)
@@ -68,9 +69,10 @@ def from_natural(
     columns = []
     for p in structure.parameters:
         value = np.asarray(values[p.name], float)
-        if getattr(p, "share", None) is None:
+        if not has_share(p):
             columns.append(p.prior.to_real(value, np))
             continue
+        assert p.share is not None
         share = p.share({**reference["columns"], **values}, np) / reference[p.of]
         columns.append(p.prior.to_real(share, np) if p.on == "share" else np.log(share))
     return np.stack(np.broadcast_arrays(*columns), axis=-1)
@@ -86,7 +88,7 @@ def log_prior_population(
         if i not in free:
             continue
         z = eta[..., i]
-        if getattr(p, "share", None) is not None and p.on == "value":
+        if has_share(p) and p.on == "value":
             _, slope = share_line(p, values, reference, xp)
             total = total + p.prior.log_prob(values[p.name])
             total = total + xp.log(values[p.name]) - xp.log(xp.abs(slope))

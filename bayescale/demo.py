@@ -13,6 +13,7 @@ import pandas as pd
 from bayescale import datasets
 from bayescale.allocation import allocate
 from bayescale.catalog import load_law
+from bayescale.costs import from_rows
 from bayescale.diagnostics import diagnose, summary
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit, fit
@@ -107,7 +108,7 @@ def main(
 
     cells = target_cells(fitted.runs.table, measured)
     prediction = predict(fitted, cells, seed=seed)
-    say("\nThe loss of models about ten times beyond the ladder (nats a byte):")
+    say("\nThe loss of models about ten times beyond the ladder (a token is a byte):")
     for sentence, (_, cell) in zip(prediction.sentences, cells.iterrows(), strict=True):
         seen = f"; measured {cell['observed']:.4g}" if "observed" in cells else ""
         say(f"  {sentence}{seen}")
@@ -125,7 +126,10 @@ def main(
             )
 
     best = cells.iloc[0]
-    allocation = allocate(fitted, C=float(best["C"]), at={"family": best["family"]})
+    rows = fitted.runs.table
+    counted = from_rows(rows[rows["family"] == best["family"]])
+    at = {"family": best["family"]}
+    allocation = allocate(fitted, C=float(best["C"]), at=at, cost=counted)
     say(
         f"\n{best['family']} with C={short(float(best['C']))}: N={short(allocation.N)},"
         f" D={short(allocation.D)} (95% interval of the optimal N"

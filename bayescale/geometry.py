@@ -24,6 +24,7 @@ from bayescale.model import Model, Structure
 Array = Any
 
 UNROLLED = 10
+MANY_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def assemble(
     prior_mean: np.ndarray,
     prior_sd: np.ndarray,
 ) -> Quadratic:
-    """Collect the groups' quadratics (precision (G, P, P), linear (G, P)) with effects as blocks."""
+    """Collect the groups' precisions (G, P, P) and linear terms (G, P), effects as blocks."""
     structure = model.structure
     shape = layout(structure)
     design = _dense_design(model)
@@ -272,9 +273,7 @@ def _traced_inverse_cholesky() -> Any:
                 matrix.shape
             )
         lower = jnp.linalg.cholesky(matrix)
-        return solve_triangular(
-            lower, jnp.broadcast_to(jnp.eye(size), matrix.shape), lower=True
-        )
+        return solve_triangular(lower, jnp.broadcast_to(jnp.eye(size), matrix.shape), lower=True)
 
     def forward(matrix: Array) -> tuple[Array, Array]:
         w = value(matrix)
@@ -340,6 +339,29 @@ def factorise(
             dense = _block_diagonal_add(xp, dense, start, precision)
             start += len(factor.varied)
     if structure.block is None:
+        inverse = inverse_cholesky(dense, xp)
+        return Factors(inverse, _solve(inverse, linear, xp))
+    b = structure.block
+    prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
+    uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
+    if "tangent" in quadratic:
+        select, tangent = _population_of_block(structure), quadratic["tangent"]
+        prior = tangent.T @ prior @ tangent
+        if shape.block_shape[0] > MANY_LEVELS:
+            # The blocks, given the population, are exact; for the population's own factor their
+            # average will do, and one small factor is cheaper than one a group.
+            uu, ud, u = (xp.mean(a, axis=0, keepdims=True) for a in (uu, ud, u))
+        copies = shape.block_shape[0] / uu.shape[0]
+        pull = prior @ quadratic["offset"]
+        inner = inverse_cholesky(uu + prior[..., None, :, :], xp)
+        cross = inner @ (ud - (prior @ select)[..., None, :, :])
+        right = xp.einsum("...lvw,...lw->...lv", inner, u + pull[..., None, :])
+        removed = xp.einsum("...lvi,...lvj->...ij", cross, cross)
+        n = shape.block_shape[0]
+        dense = dense + n * (select.T @ prior @ select) - copies * removed
+        linear = (
+            linear - n * (pull @ select) - copies * xp.einsum("...lvi,...lv->...i", cross, right)
+        )
         inverse = inverse_cholesky(dense, xp)
         return Factors(inverse, _solve(inverse, linear, xp))
     b = structure.block
@@ -421,7 +443,9 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         start += n
     z = flat[..., shape.dense : shape.dense + shape.n_block]
     z = z.reshape(*z.shape[:-1], *shape.block_shape)
-    inverse_block, half = _blocks(structure, factors, dense, population, log_sd, corr, quadratic, xp)
+    inverse_block, half = _blocks(
+        structure, factors, dense, population, log_sd, corr, quadratic, xp
+    )
     block = xp.einsum("...lwv,...lw->...lv", inverse_block, z + half)
     log_jacobian = log_jacobian + xp.sum(_log_diagonal(inverse_block, xp), axis=(-2, -1))
     if curved:

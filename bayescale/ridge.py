@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.model import Model, Structure
+from bayescale.model import Model, Structure, has_share
 
 Array = Any
 
@@ -29,18 +29,15 @@ def log_scale(model: Model) -> np.ndarray:
     """Log of the reference loss that each coordinate's share is of, shape (P,)."""
     reference = model.arrays.reference
     return np.array(
-        [
-            np.log(reference.loss(p.of)) if getattr(p, "share", None) is not None else 0.0
-            for p in model.structure.parameters
-        ]
+        [np.log(reference.loss(p.of)) if has_share(p) else 0.0 for p in model.structure.parameters]
     )
 
 
 def _places(structure: Structure, varied: tuple[int, ...] | None) -> tuple[int, np.ndarray] | None:
     """Places of the floor and the terms among `varied` coordinates, if all can be straightened."""
-    if not applies(structure):
+    if structure.trade is None or not applies(structure):
         return None
-    floor, terms = structure.trade  # pyright: ignore
+    floor, terms = structure.trade
     index = tuple(range(structure.size)) if varied is None else varied
     return index.index(floor), np.array([index.index(t) for t in terms])
 
@@ -64,7 +61,11 @@ def straighten(
 
 
 def bend(
-    structure: Structure, straight: Array, scale: Array, xp: Any, varied: tuple[int, ...] | None = None
+    structure: Structure,
+    straight: Array,
+    scale: Array,
+    xp: Any,
+    varied: tuple[int, ...] | None = None,
 ) -> tuple[Array, Array]:
     """Undo `straighten`; also log |d eta / d straight|, minus infinity where no floor is left."""
     places = _places(structure, varied)

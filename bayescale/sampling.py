@@ -152,6 +152,13 @@ def prepare(structure: Structure, inputs: dict, settings: Settings) -> float:
     return perf_counter() - began
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Interrupted(KeyboardInterrupt):
     """Sampling was interrupted; nothing was kept."""
 
@@ -214,7 +221,7 @@ def sample(
         joined = tuple(np.concatenate([k[i] for k in kept]) for i in range(6))
         return tuple(part[-settings.draws :] for part in joined)
 
-    workers = max(1, min(settings.chains, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
+    workers = max(1, min(settings.chains, _cores()))
     began, cpu = perf_counter(), process_time()
     with ThreadPoolExecutor(max_workers=workers) as pool:
         futures = [pool.submit(chain, i) for i in range(settings.chains)]

@@ -21,7 +21,7 @@ from bayescale.density import (
     group_precision,
 )
 from bayescale.geometry import Layout, Quadratic, assemble, layout, straighten, unwhiten, whiten
-from bayescale.model import Model, Structure, reference_inputs
+from bayescale.model import Model, Structure, has_share, reference_inputs
 from bayescale.precision import x64
 
 N_CANDIDATES = 128
@@ -81,7 +81,7 @@ def sample_population_prior(
     by_value = []
     for i, p in enumerate(structure.parameters):
         draws = np.asarray(p.prior.sample(rng, size), float)
-        if getattr(p, "share", None) is not None and p.on == "value":
+        if has_share(p) and p.on == "value":
             by_value.append((p.name, draws))
         else:
             eta[:, i] = p.prior.to_real(draws, np)
@@ -136,7 +136,8 @@ def _group_terms(model: Model) -> Terms:
 
     def call(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with x64():
-            return tuple(np.asarray(part) for part in compiled(eta, group, shared))
+            value, gradient, hessian = compiled(eta, group, shared)
+            return np.asarray(value), np.asarray(gradient), np.asarray(hessian)
 
     return call
 
@@ -175,7 +176,7 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
     structure, arrays = model.structure, model.arrays
     law, reference = structure.law, reference_inputs(arrays.reference)
     rng = np.random.default_rng([seed, 5])
-    eta, values = sample_population_prior(model, rng, N_CANDIDATES)
+    _, values = sample_population_prior(model, rng, N_CANDIDATES)
     n_groups, n_cells = arrays.mask.shape[:2]
     count = arrays.mask.sum(-1)
     target = np.sum(arrays.log_loss * arrays.mask, -1) / np.maximum(count, 1)
@@ -198,9 +199,11 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
         solved = _non_negative_least_squares(
             np.nan_to_num(basis * weight[..., None]), (observed - constant) * weight
         )
-        law_values = {p: np.broadcast_to(v, (N_CANDIDATES, n_groups, 1)) for p, v in law_values.items()}
+        shape = (N_CANDIDATES, n_groups, 1)
+        law_values = {p: np.broadcast_to(v, shape) for p, v in law_values.items()}
+        fullest = np.argmax(count, -1)[None, :, None]
         for k, p in enumerate(linear):
-            scale = np.abs(np.take_along_axis(basis[..., k], np.argmax(count, -1)[None, :, None], -1))
+            scale = np.abs(np.take_along_axis(basis[..., k], fullest, -1))
             floor = 1e-2 * arrays.reference.typical / np.maximum(scale[..., 0], 1e-300)
             law_values[p] = np.maximum(solved[..., k], floor)[..., None]
     mean = law.mean(law_values, arrays.columns, np)
@@ -214,11 +217,13 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
     for g in range(n_groups):
         picks = order[:: max(1, N_CANDIDATES // 32), g][: N_REFINED - 1]
         for k, c in enumerate([order[0, g], *picks][:N_REFINED]):
-            natural = {p: np.broadcast_to(law_values[p], (N_CANDIDATES, n_groups, 1))[c, g, 0] for p in law.parameters}
+            natural = {
+                p: np.broadcast_to(law_values[p], (N_CANDIDATES, n_groups, 1))[c, g, 0]
+                for p in law.parameters
+            }
             sigma = float(np.clip(np.median(np.abs(residual[c, g][count[g] > 0])) * 1.5, 2e-3, 0.3))
             natural.update(_noise_start(structure, sigma))
             chosen[k, g] = from_natural(structure, natural, reference)
-    del eta
     return chosen
 
 
@@ -335,9 +340,7 @@ def hierarchical_mode(
             np.sum(((at.population - prior_mean) / prior_sd) ** 2)
         )
         for f, factor in enumerate(structure.factors):
-            total += float(
-                effects_log_prior(factor, at.effects[f], at.log_sd[f], at.corr[f], np)
-            )
+            total += float(effects_log_prior(factor, at.effects[f], at.log_sd[f], at.corr[f], np))
         return total if np.isfinite(total) else -np.inf
 
     quadratic = None
@@ -369,16 +372,21 @@ def hierarchical_mode(
                 position, objective = trial, reached
                 break
         new_sd = _update_sds(structure, position, quadratic)
-        change = max((float(np.max(np.abs(a - b))) for a, b in zip(new_sd, position.log_sd, strict=True) if a.size), default=0.0)
+        change = max(
+            (
+                float(np.max(np.abs(a - b)))
+                for a, b in zip(new_sd, position.log_sd, strict=True)
+                if a.size
+            ),
+            default=0.0,
+        )
         position = position._replace(log_sd=new_sd)
         if step > 3 and abs(moved) < 1e-4 and change < 0.02:
             break
     at = group_coordinates(structure, position, levels, np)
     _, gradient, hessian = terms(at)
     precision, gradient = _positive(-hessian), np.nan_to_num(gradient)
-    geometry = straighten(
-        model, precision, gradient, at, position.population, prior_mean, prior_sd
-    )
+    geometry = straighten(model, precision, gradient, at, position.population, prior_mean, prior_sd)
     return Mode(position, geometry, objective)
 
 
@@ -411,9 +419,7 @@ def find_starts(model: Model, seed: int = 0) -> Starts:
     return Starts(tuple(modes))
 
 
-def _alternative(
-    etas: np.ndarray, objectives: np.ndarray, order: np.ndarray
-) -> np.ndarray | None:
+def _alternative(etas: np.ndarray, objectives: np.ndarray, order: np.ndarray) -> np.ndarray | None:
     """Each group's second distinct mode where it is nearly as good, else its best."""
     result = etas[order[0], np.arange(etas.shape[1])].copy()
     found = False

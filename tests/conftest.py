@@ -58,6 +58,4 @@ def crossed_fit():
 
     pool = {"E": ["corpus"], "A": ["arch"], "alpha": ["arch", "corpus"], "B": [], "beta": []}
     runs = bs.read_runs(crossed_ladder())
-    return bs.fit(
-        bs.load_law("chinchilla"), runs, pool=pool, noise="normal", progress=False
-    )
+    return bs.fit(bs.load_law("chinchilla"), runs, pool=pool, noise="normal", progress=False)

@@ -53,7 +53,7 @@ CORPORA = {"prose": 1.7, "code": 1.1, "maths": 1.4}
 
 
 def crossed_ladder(seed: int = 4) -> pd.DataFrame:
-    """Architectures by corpora: floors by corpus, sizes by architecture; four seeds a cell."""
+    """Architectures by corpora: floors by corpus, sizes by architecture; two seeds a cell."""
     families = {
         f"{arch}-{corpus}": {**change, "E": floor}
         for arch, change in ARCHITECTURES.items()
@@ -61,9 +61,9 @@ def crossed_ladder(seed: int = 4) -> pd.DataFrame:
     }
     table = ladder(
         families=families,
-        sizes=(1e6, 1e7, 1e8),
-        tokens=(3e7, 2e8, 1e9),
-        seeds=4,
+        sizes=(1e6, 5e6, 2e7, 1e8),
+        tokens=(3e7, 1e8, 3e8, 1e9),
+        seeds=2,
         sd_run=0.006,
         sd_cell=0.010,
         se=0.004,

@@ -41,6 +41,11 @@ def build(case: str):
     return build_model(law, table, noise=noise, noise_pool=noise_pool, correlate=correlate)
 
 
+def evaluate(model, position: Position) -> float:
+    density = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))
+    return float(density(position, model.arrays.inputs()))
+
+
 def random_position(model, seed: int = 0) -> Position:
     rng = np.random.default_rng(seed)
     factors = model.structure.factors
@@ -102,9 +107,7 @@ def test_whitening_is_an_exact_change_of_variables(case):
     center = group_coordinates(structure, random_position(model), model.arrays.levels, np)
     population = random_position(model).population
     prior = population - 0.1, np.ones(len(structure.free))
-    quadratic = straighten(
-        model, precision, np.zeros((n, p)), center, population, *prior
-    ).inputs()
+    quadratic = straighten(model, precision, np.zeros((n, p)), center, population, *prior).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():
@@ -122,7 +125,9 @@ def test_whitening_is_an_exact_change_of_variables(case):
 
         jacobian, traced, log_jacobian, gradient = jax.jit(everything)(flat)
     position, in_numpy = unwhiten(structure, flat, quadratic, np)
-    np.testing.assert_allclose(float(log_jacobian), np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9)
+    np.testing.assert_allclose(
+        float(log_jacobian), np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9
+    )
     np.testing.assert_allclose(float(in_numpy), float(log_jacobian), rtol=1e-9)
     np.testing.assert_allclose(np.asarray(traced.population), position.population, rtol=1e-8)
     np.testing.assert_allclose(whiten(structure, position, quadratic), flat, atol=1e-8)
@@ -152,8 +157,7 @@ def test_log_posterior_does_not_depend_on_the_reference_for_absolute_priors():
             back = to_natural(model.structure, eta, reference, np)
             assert back["A"] == pytest.approx(natural["A"], rel=1e-10)
             with x64():
-                density = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))
-                value = density(Position(eta, (), (), ()), model.arrays.inputs())
+                value = evaluate(model, Position(eta, (), (), ()))
             # the coordinates differ by a shift that is linear in alpha: Jacobian 1
             pair.append(float(value))
         densities.append(pair)
@@ -177,9 +181,7 @@ def test_padding_and_order_of_rows_change_nothing():
         effects = np.zeros_like(position.effects[0])
         effects[order] = position.effects[0]
         with x64():
-            value = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))(
-                position._replace(effects=(effects,)), model.arrays.inputs()
-            )
+            value = evaluate(model, position._replace(effects=(effects,)))
         results.append(float(value))
     assert results[0] == pytest.approx(results[1], rel=1e-12)
 

@@ -50,9 +50,7 @@ def test_seeds_narrow_the_law_and_not_a_new_run():
     widths = {}
     for seeds in (2, 8):
         runs = bs.read_runs(ladder(seeds=seeds, sd_run=0.02, sizes=(1e6, 1e7, 1e8), seed=8))
-        fit = bs.fit(
-            bs.load_law("chinchilla"), runs, noise="normal", progress=False
-        )
+        fit = bs.fit(bs.load_law("chinchilla"), runs, noise="normal", progress=False)
         for kind in ("mean", "new-run"):
             row = bs.predict(fit, {"N": 3e7, "D": 1e9}, kind=kind).table.iloc[0]
             widths[kind, seeds] = np.log(row["upper_95"] / row["lower_95"])
@@ -77,9 +75,7 @@ def test_a_fit_from_a_thread_is_double_precision_and_leaves_the_settings(small_f
     result = {}
 
     def work() -> None:
-        result["fit"] = bs.fit(
-            bs.load_law("chinchilla"), runs, progress=False
-        )
+        result["fit"] = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -117,9 +113,7 @@ def test_likelihood_by_row_and_by_run(crossed_fit):
     assert rows.shape[-1] == len(crossed_fit.runs) == len(crossed_ladder())
     by_run = crossed_fit.data["log_likelihood"]["loss"]
     assert by_run.shape[-1] == crossed_fit.runs.table["run"].nunique()
-    np.testing.assert_allclose(
-        rows.to_numpy().sum(-1), by_run.to_numpy().sum(-1), rtol=1e-10
-    )
+    np.testing.assert_allclose(rows.to_numpy().sum(-1), by_run.to_numpy().sum(-1), rtol=1e-10)
     total = crossed_fit.data["sample_stats"]["log_likelihood"].to_numpy()
     assert np.corrcoef(total.ravel(), rows.to_numpy().sum(-1).ravel())[0, 1] > 0.9
 
