@@ -1,4 +1,4 @@
-"""The log posterior over arrays: priors, group effects, likelihood. Pure functions, traced by JAX."""
+"""The log posterior over arrays: priors, group effects, likelihood, as pure JAX functions."""
 
 from __future__ import annotations
 
