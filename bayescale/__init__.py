@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.law import Law as Law
     from bayescale.prediction import Prediction as Prediction
     from bayescale.prediction import predict as predict
+    from bayescale.prior_check import prior_predictive as prior_predictive
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
     from bayescale.runs import Runs as Runs
@@ -54,6 +55,7 @@ _CONTENTS = {  # module: the public names that live there
     "fitting": ("Fit", "fit"),
     "law": ("Law",),
     "prediction": ("Prediction", "predict"),
+    "prior_check": ("prior_predictive",),
     "recipes": ("RecipeComparison", "compare_recipes"),
     "runs": ("Runs", "read_runs"),
     "storage": ("load", "save"),

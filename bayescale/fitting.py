@@ -25,18 +25,19 @@ from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import placeholder, unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, build_model, reference_inputs, varying_columns
+from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
 from bayescale.rows import select_rows
 from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
-from bayescale.starts import Starts, find_starts, sample_population_prior
+from bayescale.starts import Starts, find_starts
 
 TARGET_ACCEPT = 0.9
 CAREFUL_ACCEPT = 0.99
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """A posterior with everything it came from.
 
@@ -76,6 +77,10 @@ class Fit:
         from bayescale.display import fit_html
 
         return fit_html(self, diagnose(self), summary(self))
+
+    def __repr__(self) -> str:
+        factors = "".join(f", {len(levels)} of {name}" for name, levels in self.groups.items())
+        return f"<Fit of {self.law.name} to {len(self.runs)} rows{factors}; see summary, diagnose>"
 
     @property
     def seed(self) -> int:
@@ -296,20 +301,6 @@ def _adapt(
         }
         law = law.with_priors(**changes)
     return law, noise_pool
-
-
-def prior_conflict(model: Model, size: int = 2000) -> float:
-    """Sd by which the observed mean log loss departs from its prior predictive mean."""
-    _, values = sample_population_prior(model, np.random.default_rng(3), size)
-    arrays = model.arrays
-    parameters = {p: np.asarray(values[p])[:, None, None] for p in model.structure.law.parameters}
-    with np.errstate(all="ignore"):
-        mean = np.log(model.structure.law.mean(parameters, arrays.columns, np))[..., None]
-    weight = arrays.mask / arrays.mask.sum()
-    predicted = np.sum(mean * weight, axis=(1, 2, 3))
-    predicted = predicted[np.isfinite(predicted)]
-    observed = float(np.sum(arrays.log_loss * weight))
-    return float((observed - np.mean(predicted)) / np.std(predicted))
 
 
 def _mode_notes(model: Model, starts: Starts) -> tuple[str, ...]:

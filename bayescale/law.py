@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _UNITS = {"N": "parameters", "D": "tokens", "C": "FLOP", "U": "tokens"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Law:
     """One law, complete: call it with constants and columns.
 
@@ -221,6 +221,9 @@ class Law:
             return self.function({name: params[name] for name in self.parameters}, values, xp)
         assert self.formula is not None
         return self.formula({**values, **{name: params[name] for name in self.parameters}}, xp)
+
+    def __repr__(self) -> str:
+        return f"<Law {self.name}: {self.response.column} = {self.formula_text}>"
 
     @property
     def linear(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ NEW_GROUPS = ("error", "sample")
 DEFAULT_PROB = (0.5, 0.8, 0.9, 0.95)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """Predicted losses, one row a target.
 
@@ -47,6 +47,9 @@ class Prediction:
     kind: str
     sentences: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return "\n".join([*self.sentences, *(f"note: {w}" for w in self.warnings)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bayescale.law import Law
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Runs:
     """A checked table of training runs, one row a run (or one checkpoint of it).
 
@@ -49,6 +49,9 @@ class Runs:
     source: str = "table"
     notes: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Runs of {self.source}: {len(self)} rows of {', '.join(map(str, self.table))}>"
 
     def __len__(self) -> int:
         return len(self.table)

@@ -82,3 +82,9 @@ def test_a_prior_far_from_the_data_is_named(small_fit):
     assert abs(small_fit.prior_z) < 3
     wrong = replace(small_fit, prior_z=-7.0)
     assert any("prior and data conflict" in w for w in bs.diagnose(wrong).warnings)
+
+
+def test_nouns_print_in_a_line(small_fit):
+    assert repr(small_fit) == "<Fit of chinchilla to 40 rows, 2 of family; see summary, diagnose>"
+    assert repr(small_fit.law) == "<Law chinchilla: loss = E + A / N**alpha + B / D**beta>"
+    assert repr(small_fit.runs).startswith("<Runs of table: 40 rows of family, N, D, C")

@@ -1,0 +1,90 @@
+"""What the priors alone say of the runs, before any fitting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayescale.law import Law
+from bayescale.model import Model, build_model, varying_columns
+from bayescale.rows import select_rows
+from bayescale.runs import Runs
+from bayescale.starts import sample_population_prior
+
+
+def prior_log_loss(model: Model, size: int, seed: int) -> np.ndarray:
+    """Prior draws of the law's log loss at every fitted row, shape (draw, row).
+
+    The population's law is drawn; differences between groups and scatter, which are smaller, are
+    left out.
+    """
+    _, values = sample_population_prior(model, np.random.default_rng(seed), size)
+    arrays = model.arrays
+    parameters = {p: np.asarray(values[p])[:, None, None] for p in model.structure.law.parameters}
+    with np.errstate(all="ignore"):
+        log_mean = np.log(model.structure.law.mean(parameters, arrays.columns, np))
+    group, cell, _ = arrays.position.T
+    drawn = np.broadcast_to(log_mean, (size, *arrays.mask.shape[:2]))[:, group, cell]
+    return drawn[np.all(np.isfinite(drawn), axis=1)]
+
+
+def prior_conflict(model: Model, size: int = 2000) -> float:
+    """Sd by which the observed mean log loss departs from its prior predictive mean."""
+    predicted = prior_log_loss(model, size, 3).mean(axis=1)
+    observed = float(np.mean(model.arrays.log_loss[tuple(model.arrays.position.T)]))
+    return float((observed - np.mean(predicted)) / np.std(predicted))
+
+
+def prior_predictive(
+    law: Law, runs: Runs, prob: float = 0.95, size: int = 4000, seed: int = 0
+) -> pd.DataFrame:
+    """Compare every run's loss with what the priors alone expect there.
+
+    Parameters
+    ----------
+    law : Law
+    runs : Runs
+    prob : float
+        Probability of the equal-tailed prior interval.
+    size, seed : int
+        Prior draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the runs' row numbers: observed, prior_lower, prior_median, prior_upper (losses)
+        and z, the observed log loss in prior predictive sds. ``attrs["conflict"]`` is z of the mean
+        log loss: beyond 3 in size, look at units and priors before fitting.
+
+    Raises
+    ------
+    DataError
+        For rows that can't be fitted.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> table = prior_predictive(bs.load_law("chinchilla"), bs.datasets.load("ladder"))
+    >>> bool(abs(table.attrs["conflict"]) < 3)
+    True
+    """
+    groups = [c for c in varying_columns(law, {}) if c in runs.table.columns]
+    table = select_rows(runs, law, groups, on_failed="drop").table
+    model = build_model(law, table)
+    draws = prior_log_loss(model, size, seed)
+    tail = (1.0 - prob) / 2.0
+    low, middle, high = np.exp(np.quantile(draws, [tail, 0.5, 1.0 - tail], axis=0))
+    observed = table[law.response.column].to_numpy(float)
+    z = (np.log(observed) - draws.mean(axis=0)) / draws.std(axis=0)
+    result = pd.DataFrame(
+        {
+            "observed": observed,
+            "prior_lower": low,
+            "prior_median": middle,
+            "prior_upper": high,
+            "z": z,
+        },
+        index=table.index,
+    )
+    result.attrs["conflict"] = prior_conflict(model)
+    return result
