@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayescale.errors import BayescaleError
 from bayescale.law import Law
+from bayescale.model import FEW_LEVELS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -22,7 +23,6 @@ MAX_DIVERGENT = 0.001
 MIN_BFMI = 0.3
 MAX_DEEP = 0.01
 PRIOR_CONFLICT = 3.0
-FEW_LEVELS = 5
 
 
 @dataclass(frozen=True)

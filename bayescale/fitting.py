@@ -22,11 +22,12 @@ from bayescale.density import (
 )
 from bayescale.diagnostics import diagnose, too_many_divergences
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
-from bayescale.geometry import placeholder, unwhiten
+from bayescale.geometry import unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, build_model, reference_inputs, varying_columns
 from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
+from bayescale.quadratic import placeholder
 from bayescale.rows import select_rows
 from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from bayescale.density import log_likelihood, log_prior
-from bayescale.geometry import layout, unwhiten
+from bayescale.geometry import unwhiten
 from bayescale.model import Structure
 from bayescale.precision import x64
+from bayescale.quadratic import layout
 
 PIECE = 50
 START_TRIES = 12

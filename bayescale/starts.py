@@ -20,9 +20,10 @@ from bayescale.density import (
     group_coordinates,
     group_precision,
 )
-from bayescale.geometry import Layout, Quadratic, assemble, layout, straighten, unwhiten, whiten
+from bayescale.geometry import unwhiten, whiten
 from bayescale.model import Model, Structure, has_share, reference_inputs
 from bayescale.precision import x64
+from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
 
 N_CANDIDATES = 128
 N_REFINED = 4

@@ -13,10 +13,11 @@ import bayescale as bs
 from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.fitting import _adapt
-from bayescale.geometry import layout, straighten, unwhiten, whiten
+from bayescale.geometry import unwhiten, whiten
 from bayescale.model import Reference, build_model, reference_inputs
 from bayescale.numpyro_model import numpyro_model
 from bayescale.precision import x64
+from bayescale.quadratic import layout, straighten
 from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
 
 GROUPED = {p: ["family"] for p in TRUTH}

@@ -20,7 +20,8 @@ card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
 datasets
-noise model coordinates ridge density geometry starts prior_check sampling numpyro_model
+noise model coordinates ridge density cholesky quadratic geometry starts
+prior_check sampling numpyro_model
 fitting diagnostics storage
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting

@@ -1,0 +1,204 @@
+"""The posterior's quadratic at its mode: the likelihood's, group by group, and the priors'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayescale import ridge
+from bayescale.density import population_coordinates
+from bayescale.model import Model, Structure
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where things stand in the sampler's flat vector."""
+
+    n_population: int
+    dense: int
+    block_shape: tuple[int, int]
+    others: tuple[int, ...]
+    learned: tuple[int, ...]
+    pairs: tuple[int, ...]
+
+    @property
+    def n_block(self) -> int:
+        return self.block_shape[0] * self.block_shape[1]
+
+    @property
+    def size(self) -> int:
+        return self.dense + self.n_block + sum(self.learned) + sum(self.pairs)
+
+
+def layout(structure: Structure) -> Layout:
+    """Sizes of the parts of the flat vector: dense | blocks | log sds | correlations."""
+    others = tuple(f for f in range(len(structure.factors)) if f != structure.block)
+    dense = len(structure.free) + sum(
+        len(structure.factors[f].levels) * len(structure.factors[f].varied) for f in others
+    )
+    block = (0, 0)
+    if structure.block is not None:
+        factor = structure.factors[structure.block]
+        block = (len(factor.levels), len(factor.varied))
+    return Layout(
+        len(structure.free),
+        dense,
+        block,
+        others,
+        tuple(len(f.learned_index) for f in structure.factors),
+        tuple(len(f.pairs) for f in structure.factors),
+    )
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The posterior's quadratic over the arrow-shaped linear system; arguments, not constants.
+
+    ``dd, d`` hold the dense precision and linear term (the population's prior included), ``uu, u``
+    the blocks', ``ud`` the coupling. Without ``tangent`` blocks are group effects; with it they are
+    a group's own straightened coordinates, scattered about the population's: ``tangent`` is the
+    derivative of the varied coordinates by straightened ones at the population's mode, ``offset``
+    the center of those that have no population value, ``log_scale`` the reference losses of the
+    law's terms.
+    """
+
+    dd: np.ndarray
+    ud: np.ndarray
+    uu: np.ndarray
+    d: np.ndarray
+    u: np.ndarray
+    tangent: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    log_scale: np.ndarray | None = None
+
+    def inputs(self) -> dict[str, np.ndarray]:
+        values = {k: getattr(self, k) for k in self.__dataclass_fields__}
+        return {k: v for k, v in values.items() if v is not None}
+
+
+def _dense_design(model: Model) -> np.ndarray:
+    """0/1 design (groups, P, dense) of the dense coordinates."""
+    structure = model.structure
+    shape = layout(structure)
+    design = np.zeros((len(model.groups) or 1, structure.size, shape.dense))
+    for j, i in enumerate(structure.free):
+        design[:, i, j] = 1.0
+    start = len(structure.free)
+    for f in shape.others:
+        factor = structure.factors[f]
+        for g, level in enumerate(model.arrays.levels[f]):
+            for k, i in enumerate(factor.varied):
+                design[g, i, start + level * len(factor.varied) + k] = 1.0
+        start += len(factor.levels) * len(factor.varied)
+    return design
+
+
+def _population_prior(
+    structure: Structure, dense: int, mean: np.ndarray, sd: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    n = len(structure.free)
+    precision, linear = np.zeros((dense, dense)), np.zeros(dense)
+    precision[:n, :n] = np.diag(1.0 / sd**2)
+    linear[:n] = mean / sd**2
+    return precision, linear
+
+
+def assemble(
+    model: Model,
+    precision: np.ndarray,
+    linear: np.ndarray,
+    prior_mean: np.ndarray,
+    prior_sd: np.ndarray,
+) -> Quadratic:
+    """Collect the groups' precisions (G, P, P) and linear terms (G, P), effects as blocks."""
+    structure = model.structure
+    shape = layout(structure)
+    design = _dense_design(model)
+    linear = linear - precision @ structure.base
+    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    dd = np.einsum("gpi,gpq,gqj->ij", design, precision, design) + prior
+    d = np.einsum("gpi,gp->i", design, linear) + prior_linear
+    n_levels, n_varied = shape.block_shape
+    ud = np.zeros((n_levels, n_varied, shape.dense))
+    uu = np.zeros((n_levels, n_varied, n_varied))
+    u = np.zeros((n_levels, n_varied))
+    if structure.block is not None:
+        varied = np.array(structure.factors[structure.block].varied)
+        level = model.arrays.levels[structure.block]
+        np.add.at(ud, level, np.einsum("gvq,gqj->gvj", precision[:, varied, :], design))
+        np.add.at(uu, level, precision[:, varied][:, :, varied])
+        np.add.at(u, level, linear[:, varied])
+    return Quadratic(dd, ud, uu, d, u)
+
+
+def placeholder(model: Model) -> Quadratic:
+    """A quadratic of the right shapes, to compile for before the mode is known."""
+    structure = model.structure
+    n, p, free = len(model.groups) or 1, structure.size, len(structure.free)
+    center = np.broadcast_to(structure.base, (n, p))
+    flat = np.zeros((n, p, p)), np.zeros((n, p)), center, np.zeros(free)
+    return straighten(model, *flat, np.zeros(free), np.ones(free))
+
+
+def straighten(
+    model: Model,
+    precision: np.ndarray,
+    gradient: np.ndarray,
+    eta: np.ndarray,
+    population: np.ndarray,
+    prior_mean: np.ndarray,
+    prior_sd: np.ndarray,
+) -> Quadratic:
+    """The quadratic in straightened coordinates at a mode.
+
+    `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at the groups' coordinates
+    `eta` (G, P); `population` are the free coordinates. With two crossed factors a block has no
+    coordinates of its own, and blocks stay group effects.
+    """
+    structure = model.structure
+    if len(structure.factors) > 1:
+        linear = np.einsum("gij,gj->gi", precision, eta) + gradient
+        return assemble(model, precision, linear, prior_mean, prior_sd)
+    shape = layout(structure)
+    log_scale = ridge.log_scale(model)
+    inverse = ridge.inverse_derivative(structure, eta, log_scale, np)
+    curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
+    straight = ridge.straighten(structure, eta, log_scale, np)
+    linear = np.einsum("gij,gj->gi", curved, straight)
+    linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
+
+    center = population_coordinates(structure, population, np)
+    tangent = ridge.inverse_derivative(structure, center, log_scale, np)
+    free = np.array(structure.free, int)
+    inner = tangent[np.ix_(free, free)]
+    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    straight_center = ridge.straighten(structure, center, log_scale, np)[free]
+    prior_linear = inner.T @ (prior_linear + prior @ (inner @ straight_center - population))
+    prior = inner.T @ prior @ inner
+    if structure.block is None:
+        none = np.zeros((0, 0))
+        return Quadratic(
+            curved[0] + prior,
+            none[..., None],
+            none[..., None],
+            linear[0] + prior_linear,
+            none,
+            tangent,
+            structure.base,
+            log_scale,
+        )
+    varied = np.array(structure.factors[0].varied)
+    rest = np.setdiff1d(np.arange(structure.size), varied)
+    order = np.argsort(model.arrays.levels[0])
+    shared = _dense_design(model)[0][rest]
+    return Quadratic(
+        prior + np.einsum("pi,gpq,qj->ij", shared, curved[:, rest][:, :, rest], shared),
+        (curved[:, varied][:, :, rest] @ shared)[order],
+        curved[:, varied][:, :, varied][order],
+        prior_linear + np.einsum("pi,gp->i", shared, linear[:, rest]),
+        linear[:, varied][order],
+        tangent[np.ix_(varied, varied)],
+        structure.base[varied],
+        log_scale,
+    )
