@@ -103,23 +103,6 @@ def factorise(
         )
         inverse = inverse_cholesky(dense, xp)
         return Factors(inverse, _solve(inverse, linear, xp))
-    b = structure.block
-    prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
-    uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
-    if "tangent" in quadratic:
-        # The population's own factor takes every group for their average: the blocks, given the
-        # population, are exact, and one small factor is cheaper than one a group.
-        n = shape.block_shape[0]
-        select, tangent = _population_of_block(structure), quadratic["tangent"]
-        prior = tangent.T @ prior @ tangent
-        pull = prior @ quadratic["offset"]
-        inner = inverse_cholesky(xp.mean(uu, axis=0) + prior, xp)
-        cross = inner @ (xp.mean(ud, axis=0) - prior @ select)
-        right = xp.einsum("...vw,...w->...v", inner, xp.mean(u, axis=0) + pull)
-        dense = dense + n * (select.T @ prior @ select - xp.swapaxes(cross, -1, -2) @ cross)
-        linear = linear - n * (pull @ select + xp.einsum("...vi,...v->...i", cross, right))
-        inverse = inverse_cholesky(dense, xp)
-        return Factors(inverse, _solve(inverse, linear, xp))
     uu = uu + prior[..., None, :, :]
     inverse_block = inverse_cholesky(uu, xp)
     cross = inverse_block @ ud
