@@ -48,6 +48,8 @@ class Dataset:
         Whether the table comes with the package.
     file
         Its file: in `bayescale/data` where bundled, else in the `tidy` folder of BAYESCALE_DATA.
+    units
+        Units that are not the laws' own.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     file: str
     columns: Mapping[str, str] = field(default_factory=dict, repr=False)
     shape: Callable[[pd.DataFrame], pd.DataFrame] | None = field(default=None, repr=False)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -144,7 +147,8 @@ def _bundled(known: Dataset) -> Runs:
             f"the bundled table {known.file} is missing from this installation; reinstall bayescale"
         )
     with as_file(packaged) as path:
-        return replace(read_runs(path, columns=dict(known.columns)), source=known.name)
+        read = read_runs(path, columns=dict(known.columns), units=known.units)
+    return replace(read, source=known.name)
 
 
 def _external(known: Dataset) -> Runs:
@@ -225,6 +229,7 @@ _KNOWN = {
             "bayescale, tests/studies/ladder.py",
             bundled=True,
             file="ladder.csv",
+            units={"loss": "nat/byte"},
         ),
         Dataset(
             "chinchilla_besiroglu",

@@ -108,7 +108,7 @@ def main(
 
     cells = target_cells(fitted.runs.table, measured)
     prediction = predict(fitted, cells, seed=seed)
-    say("\nThe loss of models about ten times beyond the ladder (a token is a byte):")
+    say("\nThe loss of models about ten times beyond the ladder:")
     for sentence, (_, cell) in zip(prediction.sentences, cells.iterrows(), strict=True):
         seen = f"; measured {cell['observed']:.4g}" if "observed" in cells else ""
         say(f"  {sentence}{seen}")

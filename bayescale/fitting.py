@@ -88,6 +88,12 @@ class Fit:
         return self.settings.seed
 
     @property
+    def unit(self) -> str:
+        """Unit of the response: the runs' own where they name one, else the law's."""
+        response = self.law.response
+        return self.runs.units.get(response.column, response.unit)
+
+    @property
     def groups(self) -> dict[str, list[str]]:
         """Grouping columns and their levels, as fitted."""
         return {f.name: list(f.levels) for f in self.model.structure.factors}
@@ -225,7 +231,7 @@ def fit(
     data = _data_tree(model, selection.table, starts, sampled)
     result = Fit(
         law=law,
-        runs=Runs(selection.table, runs.source, runs.notes, runs.renamed),
+        runs=replace(runs, table=selection.table),
         model=model,
         data=data,
         settings=settings,

@@ -110,7 +110,7 @@ def _level_index(fit: Fit, frame: pd.DataFrame, new_groups: str) -> list[np.ndar
     if new_groups not in NEW_GROUPS:
         raise DataError(f"new_groups is 'error' or 'sample', not {new_groups!r}")
     indices = []
-    faults = []
+    faults = _single_level_faults(fit, frame)
     for factor in fit.model.structure.factors:
         if factor.name not in frame.columns:
             raise DataError(
@@ -130,6 +130,25 @@ def _level_index(fit: Fit, frame: pd.DataFrame, new_groups: str) -> list[np.ndar
     if faults:
         raise DataError("the target names an unknown group:", tuple(faults))
     return indices
+
+
+def _single_level_faults(fit: Fit, frame: pd.DataFrame) -> list[str]:
+    """Targets of another group than the only one fitted, about which the fit knows nothing."""
+    fitted = fit.runs.table
+    faults = []
+    for name in fit.law.varies:
+        if name in fit.groups or name not in fitted or name not in frame:
+            continue
+        known = dict.fromkeys(group_labels(fitted, name))
+        strange = [
+            label for label in dict.fromkeys(group_labels(frame, name)) if label not in known
+        ]
+        if len(known) == 1 and strange:
+            faults.append(
+                f"{name} {', '.join(map(repr, strange))} is not in the fit, whose runs are all of"
+                f" {next(iter(known))}: nothing tells how others differ; fit runs of it too"
+            )
+    return faults
 
 
 def _target_coordinates(fit: Fit, frame: pd.DataFrame, new_groups: str, seed: int) -> np.ndarray:
@@ -346,7 +365,11 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
 
 
 def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:
-    out: list[str] = []
+    out = [
+        f"the target's {name} is not used: no parameter varies by it in this fit"
+        for name in fit.law.varies
+        if name in frame and name not in fit.groups and name not in fit.runs.table
+    ]
     for factor in fit.model.structure.factors:
         named = dict.fromkeys(group_labels(frame, factor.name))
         unseen = [label for label in named if label not in factor.levels]
@@ -401,7 +424,7 @@ def _sentences(fit: Fit, table: pd.DataFrame, kind: str, level: float) -> list[s
             f"{beyond:.1f} decades of compute beyond the data" if beyond > 0 else "inside the data"
         )
         out.append(
-            f"{what}{group} at {at}: {row['median']:.4g} {fit.law.response.unit}, {name}% interval"
+            f"{what}{group} at {at}: {row['median']:.4g} {fit.unit}, {name}% interval"
             f" {row[f'lower_{name}']:.4g} to {row[f'upper_{name}']:.4g} ({where})"
         )
     return out

@@ -36,6 +36,8 @@ class Runs:
         What was read how, what was filled, and warnings, one sentence each.
     renamed
         Canonical name -> the source's own name, where they differ.
+    units
+        Column -> its unit, where it is not the law's own, such as nat/byte. Answers are in it.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Runs:
     source: str = "table"
     notes: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Runs of {self.source}: {len(self)} rows of {', '.join(map(str, self.table))}>"
@@ -103,6 +106,7 @@ def read_runs(
     columns: Mapping[str, str] | None = None,
     where: str | None = None,
     law: Law | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Runs:
     """Read a table of training runs and check it, listing every fault with its rows.
 
@@ -118,6 +122,9 @@ def read_runs(
     law
         Law whose columns must be there. Without one, `loss` must be, and those of N, D, C and U
         that are there are checked.
+    units
+        Column -> unit, such as ``{"loss": "bit/byte"}``, where it is not the law's own. Nothing is
+        converted: priors are relative to the losses, and answers come in the unit named here.
 
     Returns
     -------
@@ -173,7 +180,12 @@ def read_runs(
         notes.append(
             f"C is 6*N*D in {int(filled.sum())} of {len(table)} rows, where none was given"
         )
-    return Runs(table, name, (*notes, *cells.unit_notes(table, response)), dict(mapping))
+    units = dict(source.units if isinstance(source, Runs) else {}) | dict(units or {})
+    strange = [column for column in units if column not in table]
+    if strange:
+        raise DataError(f"units names {', '.join(strange)}, which the table doesn't have")
+    notes += cells.unit_notes(table, response)
+    return Runs(table, name, tuple(notes), dict(mapping), units)
 
 
 def _needed(law: Law | None) -> tuple[tuple[str, ...] | None, str]:

@@ -77,6 +77,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "source": fit.runs.source,
         "run_notes": list(fit.runs.notes),
         "renamed": dict(fit.runs.renamed),
+        "units": dict(fit.runs.units),
         "noise": fit.model.structure.noise_name,
         "noise_pool": _noise_pool(fit),
         "correlate": _correlates(fit),
@@ -188,7 +189,9 @@ def load(path: str | Path) -> Fit:
     tree.attrs = {}
     return Fit(
         law=law,
-        runs=Runs(table, meta["source"], tuple(meta["run_notes"]), meta["renamed"]),
+        runs=Runs(
+            table, meta["source"], tuple(meta["run_notes"]), meta["renamed"], meta.get("units", {})
+        ),
         model=model,
         data=tree,
         settings=Settings(**meta["settings"]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import csv
+import functools
 import io
 import os
 import shlex
@@ -22,8 +23,11 @@ import pytest
 from bayescale import datasets
 from bayescale.catalog import load_law
 from bayescale.errors import BayescaleError
+from bayescale.fitting import Fit, fit
+from bayescale.prediction import predict
 from bayescale.rows import select_rows
 from bayescale.runs import read_runs
+from tests.simulate import TWO_FAMILIES, ladder
 
 TABLE = Path(__file__).with_name("bad_input_messages.csv")
 HEADER = "run,family,params,tokens,loss\n"
@@ -67,10 +71,52 @@ FILES = {
     ),
     "runs.xlsx": "PK",
 }
+CARD = """name = "short"
+title = "A short card"
+formula = "E + A / N**alpha"
+cite = "nobody"
+unverified = "a test"
+varies = "1 + (1 | family)"
+[variables]
+N = { column = "N", unit = "parameters", about = "size" }
+[parameters.E]
+share = "E"
+of = "smallest"
+prior = "LogNormal(log(0.6), 0.4)"
+about = "the floor"
+[parameters.A]
+share = "A / N**alpha"
+prior = "LogNormal(log(0.3), 1.0)"
+about = "the term"
+[parameters.alpha]
+prior = "LogNormal(log(0.35), 0.4)"
+about = "the exponent"
+"""
+FILES |= {
+    "short.toml": CARD,
+    "caret.toml": CARD.replace('"E + A / N**alpha"', '"E + A/N^alpha"'),
+    "unknown_function.toml": CARD.replace("E + A / N**alpha", "E + A / tanh(N**alpha)"),
+    "unknown_name.toml": CARD.replace("E + A / N**alpha", "E + A / M**alpha"),
+    "calls_python.toml": CARD.replace("E + A / N**alpha", "E + __import__('os').getcwd()"),
+    "negative_share.toml": CARD.replace("LogNormal(log(0.3), 1.0)", "Normal(0.3, 1.0)"),
+    "unknown_prior.toml": CARD.replace("LogNormal(log(0.3), 1.0)", "LogNromal(0, 1)"),
+    "negative_scale.toml": CARD.replace("LogNormal(log(0.3), 1.0)", "LogNormal(0, -1)"),
+    "no_toml.toml": "name = ",
+}
 
 
 def _select(file: str, law: str, groups: tuple[str, ...] = (), **options: Any) -> object:
     return select_rows(read_runs(file), load_law(law), groups, **options)
+
+
+def _predict(targets: dict[str, Any], **options: Any) -> object:
+    return predict(_two_families(), targets, **options)
+
+
+@functools.cache
+def _two_families() -> Fit:
+    """The fit of conftest's `small_fit`: in one session the second compiles nothing."""
+    return fit(load_law("chinchilla"), read_runs(ladder(families=TWO_FAMILIES)), progress=False)
 
 
 CALLS: dict[str, Callable[..., object]] = {
@@ -78,6 +124,7 @@ CALLS: dict[str, Callable[..., object]] = {
     "read_runs_for": lambda file, law, **options: read_runs(file, law=load_law(law), **options),
     "select_rows": _select,
     "where": lambda file, text: read_runs(file).where(text),
+    "predict": _predict,
     "datasets.load": datasets.load,
     "datasets.info": datasets.info,
 }

@@ -9,7 +9,7 @@ import pytest
 import bayescale as bs
 from bayescale.prediction import log_predictive, loss_draws, parameter_draws
 from bayescale.sensitivity import power_sensitivity
-from tests.simulate import TRUTH
+from tests.simulate import TRUTH, ladder
 
 TARGET = {"N": 1e9, "D": 2e10, "family": "dense"}
 
@@ -114,3 +114,39 @@ def test_a_floor_beyond_the_data_leans_on_the_prior(small_fit):
     prior_in, prior_out = inside.iloc[0], beyond.iloc[0]
     assert abs(prior_out["median_shift"]) > abs(prior_in["median_shift"])
     assert beyond.iloc[1]["width_ratio"] != pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def one_family_fit():
+    """A short fit of one family, its losses in bits per byte."""
+    runs = bs.read_runs(ladder(), units={"loss": "bit/byte"})
+    law = bs.load_law("chinchilla")
+    return bs.fit(law, runs, draws=100, warmup=100, progress=False, strict=False)
+
+
+def test_another_family_than_the_only_one_fitted_is_refused(one_family_fit):
+    target = {"N": 1e9, "D": 1e10}
+    named = bs.predict(one_family_fit, {**target, "family": "only"}).table
+    unnamed = bs.predict(one_family_fit, target).table
+    assert named["median"][0] == unnamed["median"][0]
+    with pytest.raises(bs.DataError, match="'moe' is not in the fit, whose runs are all of only"):
+        bs.predict(one_family_fit, {**target, "family": "moe"}, new_groups="sample")
+
+
+def test_a_label_that_the_fit_never_saw_a_column_of_is_said(small_fit):
+    target = {"N": 1e9, "D": 1e10, "family": "moe"}
+    assert not bs.predict(small_fit, target).warnings
+    runs = bs.read_runs(ladder().drop(columns="family"))
+    law = bs.load_law("chinchilla")
+    fit = bs.fit(law, runs, draws=100, warmup=100, progress=False, strict=False)
+    assert "family is not used" in bs.predict(fit, target).warnings[0]
+
+
+def test_answers_come_in_the_unit_of_the_runs(one_family_fit, small_fit, tmp_path):
+    target = {"N": 1e9, "D": 1e10}
+    assert " bit/byte, 95% interval" in bs.predict(one_family_fit, target).sentences[0]
+    again = bs.load(bs.save(one_family_fit, tmp_path / "fit.nc"))
+    assert again.unit == "bit/byte"
+    assert small_fit.unit == "nat/token"
+    with pytest.raises(bs.DataError, match="units names lost"):
+        bs.read_runs(ladder(), units={"lost": "bit/byte"})

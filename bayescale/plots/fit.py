@@ -119,7 +119,7 @@ def plot_fit(
         if not ours or spec is None or spec.is_last_row():
             axis.set_xlabel(label_of(x, _unit(fit, x)), fontsize=9)
         if not ours or spec is None or spec.is_first_col():
-            axis.set_ylabel(label_of(response.column, response.unit), fontsize=9)
+            axis.set_ylabel(label_of(response.column, fit.unit), fontsize=9)
     legend(axes, ours, _handles(data, prob, looks))
     return Plot(axes, data.drop(columns=["group", "level"]))
 
