@@ -9,7 +9,7 @@ import numpy as np
 
 Array = Any
 
-UNROLLED = 10
+ELIMINATED = 10
 
 
 def inverse_cholesky(matrix: Array, xp: Any) -> Array:
@@ -19,27 +19,21 @@ def inverse_cholesky(matrix: Array, xp: Any) -> Array:
     return _traced_inverse_cholesky()(matrix)
 
 
-def _by_columns(matrix: Array) -> Array:
-    """Inverse Cholesky factor of small matrices (n, n, batch), column by column over the batch.
+def _eliminate(matrix: Array) -> Array:
+    """Inverse factor of small matrices by elimination, a row at a time over the whole batch.
 
     On a CPU a library call a matrix costs more than the arithmetic.
     """
     import jax.numpy as jnp
 
-    size = matrix.shape[0]
-    columns: list[Array] = []
-    for j in range(size):
-        column = matrix[j:, j]
-        for k in range(j):
-            column = column - columns[k][j - k :] * columns[k][j - k][None]
-        columns.append(column / jnp.sqrt(column[0])[None])
-    rows: list[Array] = []
-    for i in range(size):
-        row = jnp.broadcast_to(jnp.eye(size)[i][:, None], (size, matrix.shape[-1]))
-        for k in range(i):
-            row = row - columns[k][i - k][None] * rows[k]
-        rows.append(row / columns[i][0][None])
-    return jnp.stack(rows)
+    size = matrix.shape[-1]
+    left, inverse = matrix, jnp.broadcast_to(jnp.eye(size), matrix.shape)
+    for j in range(size - 1):
+        below = (np.arange(size) > j)[:, None]
+        factor = jnp.where(below, left[..., :, j : j + 1] / left[..., j : j + 1, j : j + 1], 0.0)
+        left = left - factor * left[..., j : j + 1, :]
+        inverse = inverse - factor * inverse[..., j : j + 1, :]
+    return inverse / jnp.sqrt(jnp.diagonal(left, axis1=-2, axis2=-1))[..., :, None]
 
 
 @cache
@@ -53,26 +47,21 @@ def _traced_inverse_cholesky() -> Any:
     import jax.numpy as jnp
     from jax.scipy.linalg import solve_triangular
 
-    def lower_half(m: Array) -> Array:
-        return jnp.tril(m, -1) + 0.5 * m * jnp.eye(m.shape[-1])
-
     @jax.custom_vjp
     def value(matrix: Array) -> Array:
-        size = matrix.shape[-1]
-        if size <= UNROLLED:
-            batch = matrix.reshape(-1, size, size)
-            return jnp.moveaxis(_by_columns(jnp.moveaxis(batch, 0, -1)), -1, 0).reshape(
-                matrix.shape
-            )
+        if matrix.shape[-1] <= ELIMINATED:
+            return _eliminate(matrix)
         lower = jnp.linalg.cholesky(matrix)
-        return solve_triangular(lower, jnp.broadcast_to(jnp.eye(size), matrix.shape), lower=True)
+        identity = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
+        return solve_triangular(lower, identity, lower=True)
 
     def forward(matrix: Array) -> tuple[Array, Array]:
         w = value(matrix)
         return w, w
 
     def backward(w: Array, cotangent: Array) -> tuple[Array]:
-        inner = lower_half(cotangent @ jnp.swapaxes(w, -1, -2))
+        half = np.tril(np.ones(w.shape[-2:])) - 0.5 * np.eye(w.shape[-1])
+        inner = half * (cotangent @ jnp.swapaxes(w, -1, -2))
         inner = 0.5 * (inner + jnp.swapaxes(inner, -1, -2))
         return (-(jnp.swapaxes(w, -1, -2) @ inner @ w),)
 

@@ -6,12 +6,16 @@ Every function works on numpy and jax arrays alike (`xp`), with any leading shap
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bayescale.law import Parameter
 from bayescale.model import Structure, has_share
+from bayescale.places import pick, spread
+from bayescale.prior_table import PriorTable
+from bayescale.priors import Prior
 
 Array = Any
 
@@ -22,10 +26,24 @@ def share_line(
     """Intercept and slope of log(contribution at the reference) in log(parameter)."""
     assert parameter.share is not None
     at = {**reference["columns"], **values}
-    at_one = parameter.share({**at, parameter.name: 1.0}, xp)
-    at_e = parameter.share({**at, parameter.name: np.e}, xp)
-    intercept = xp.log(at_one)
-    return intercept, xp.log(at_e) - intercept
+    intercept = xp.log(parameter.share({**at, parameter.name: 1.0}, xp))
+    slope = share_slope(parameter)
+    if slope is None:
+        slope = xp.log(parameter.share({**at, parameter.name: np.e}, xp)) - intercept
+    return intercept, slope
+
+
+@cache
+def share_slope(parameter: Parameter) -> float | None:
+    """The slope where it is the same whatever the other values, as in A / N**alpha; else None."""
+    assert parameter.share is not None
+    rng = np.random.default_rng(0)
+    at = {name: rng.uniform(0.5, 3.0, 40) for name in parameter.share.names}
+    with np.errstate(all="ignore"):
+        steps = np.log(parameter.share({**at, parameter.name: np.e}))
+        steps = np.ravel(steps - np.log(parameter.share({**at, parameter.name: 1.0})))
+    slope = float(np.round(steps[0], 9))
+    return slope if np.allclose(steps, slope, rtol=0, atol=1e-9) else None
 
 
 def to_natural(structure: Structure, eta: Array, reference: Mapping, xp: Any) -> dict[str, Array]:
@@ -57,7 +75,7 @@ def to_natural(structure: Structure, eta: Array, reference: Mapping, xp: Any) ->
 
 def log_ratio(parameter: Parameter, coordinate: Array, xp: Any) -> Array:
     """Log of the contribution as a share of the reference loss."""
-    if parameter.on == "share":
+    if parameter.on == "share" and parameter.prior.support != (0.0, np.inf):
         return xp.log(parameter.prior.from_real(coordinate, xp))
     return coordinate
 
@@ -79,19 +97,35 @@ def from_natural(
 
 
 def log_prior_population(
-    structure: Structure, eta: Array, values: Mapping[str, Array], reference: Mapping, xp: Any
+    structure: Structure, population: Array, reference: Mapping, xp: Any
 ) -> Array:
-    """Log prior density of the population coordinates (with Jacobians), over free coordinates."""
-    total = 0.0
-    free = set(structure.free)
-    for i, p in enumerate(structure.parameters):
-        if i not in free:
-            continue
-        z = eta[..., i]
-        if has_share(p) and p.on == "value":
-            _, slope = share_line(p, values, reference, xp)
-            total = total + p.prior.log_prob(values[p.name])
-            total = total + xp.log(values[p.name]) - xp.log(xp.abs(slope))
-        else:
-            total = total + p.prior.log_prob(p.prior.from_real(z, xp)) + p.prior.log_jacobian(z, xp)
+    """Log prior density of the population's free coordinates, Jacobians included."""
+    parameters = structure.parameters
+    by_value = [
+        k
+        for k, i in enumerate(structure.free)
+        if has_share(parameters[i]) and parameters[i].on == "value"
+    ]
+    own = tuple(k for k in range(len(structure.free)) if k not in by_value)
+    table = PriorTable.of([parameters[structure.free[k]].prior for k in own])
+    total = table.log_density(pick(population, own), xp)
+    if not by_value:
+        return total
+    eta = spread(population, structure.free, structure.size) + structure.base
+    values = to_natural(structure, eta, reference, xp)
+    for k in by_value:
+        p = parameters[structure.free[k]]
+        assert isinstance(p, Parameter)
+        _, slope = share_line(p, values, reference, xp)
+        total = total + _value_log_density(p.prior, values[p.name], xp)
+        total = total + xp.log(values[p.name]) - xp.log(xp.abs(slope))
     return total
+
+
+def _value_log_density(prior: Prior, value: Array, xp: Any) -> Array:
+    """Log density of a prior at a value that may lie outside its support."""
+    low, high = prior.support
+    inside = (value > low) & (value < high)
+    z = prior.to_real(xp.where(inside, value, float(prior.quantile(0.5))), xp)
+    density = PriorTable.of([prior]).log_density(z[..., None], xp) - prior.log_jacobian(z, xp)
+    return xp.where(inside, density, -np.inf)

@@ -208,7 +208,7 @@ def fit(
     settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
     shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
     with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
-        compiling = beside.submit(prepare, model.structure, shapes, settings)
+        compiling = beside.submit(prepare, model.structure, shapes)
         starts = find_starts(model, seed)
         started_in = perf_counter() - began
         compiled_in = compiling.result()

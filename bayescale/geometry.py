@@ -20,20 +20,12 @@ from bayescale import ridge
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Structure
+from bayescale.places import pick
 from bayescale.quadratic import Layout, layout
 
 Array = Any
 
 MANY_LEVELS = 8
-
-
-def _block_diagonal_add(xp: Any, matrix: Array, start: int, block: Array) -> Array:
-    stop = start + block.shape[-1]
-    if xp is np:
-        matrix = np.array(matrix)
-        matrix[..., start:stop, start:stop] += block
-        return matrix
-    return matrix.at[..., start:stop, start:stop].add(block)
 
 
 def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -67,6 +59,8 @@ def factorise(
 ) -> Factors:
     """Arrow elimination: the blocks level by level, then the dense Schur complement."""
     shape = layout(structure)
+    if "factor" in quadratic:
+        return Factors(quadratic["factor"], quadratic["mean"])
     batch = log_sd[0].shape[:-1] if log_sd else ()
     dense = xp.broadcast_to(quadratic["dd"], (*batch, shape.dense, shape.dense))
     linear = quadratic["d"]
@@ -74,12 +68,11 @@ def factorise(
     for f in shape.others:
         factor = structure.factors[f]
         precision = group_precision(factor, log_sd[f], corr[f], xp)
+        n = len(factor.varied)
         for _ in factor.levels:
-            dense = _block_diagonal_add(xp, dense, start, precision)
-            start += len(factor.varied)
-    if structure.block is None:
-        inverse = inverse_cholesky(dense, xp)
-        return Factors(inverse, _solve(inverse, linear, xp))
+            place = np.eye(shape.dense)[start : start + n]
+            dense = dense + place.T @ precision @ place
+            start += n
     b = structure.block
     prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
@@ -173,7 +166,7 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     if curved:
         varied = structure.factors[structure.block].varied
         block, extra = ridge.bend(structure, block, quadratic["log_scale"], xp, varied)
-        center = population_coordinates(structure, population, xp)[..., np.array(varied)]
+        center = pick(population_coordinates(structure, population, xp), varied)
         block = block - center[..., None, :]
         log_jacobian = log_jacobian + xp.sum(extra, axis=-1)
     effects[structure.block] = block
@@ -202,7 +195,7 @@ def _blocks(
     assert b is not None
     varied = structure.factors[b].varied
     select = _population_of_block(structure)
-    center = population_coordinates(structure, population, xp)[..., np.array(varied)]
+    center = pick(population_coordinates(structure, population, xp), varied)
     scale = quadratic["log_scale"]
     tangent = ridge.inverse_derivative(structure, center, scale, xp, varied)
     prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
@@ -229,10 +222,8 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         block = position.effects[structure.block]
         if curved:
             varied = structure.factors[structure.block].varied
-            center = population_coordinates(structure, position.population, np)
-            block = ridge.straighten(
-                structure, block + center[np.array(varied)], quadratic["log_scale"], np, varied
-            )
+            center = pick(population_coordinates(structure, position.population, np), varied)
+            block = ridge.straighten(structure, block + center, quadratic["log_scale"], np, varied)
         inverse_block, half = _blocks(
             structure,
             factors,

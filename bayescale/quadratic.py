@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from bayescale import ridge
+from bayescale.cholesky import inverse_cholesky
 from bayescale.density import population_coordinates
 from bayescale.model import Model, Structure
 
@@ -72,8 +74,20 @@ class Quadratic:
     offset: np.ndarray | None = None
     log_scale: np.ndarray | None = None
 
+    @cached_property
+    def alone(self) -> bool:
+        """Whether there are no groups: the whitening is then the same everywhere."""
+        return self.uu.size == 0
+
     def inputs(self) -> dict[str, np.ndarray]:
-        values = {k: getattr(self, k) for k in self.__dataclass_fields__}
+        """Arguments of `geometry.unwhiten`."""
+        if self.alone:
+            factor = inverse_cholesky(self.dd, np)
+            mean = factor.T @ (factor @ self.d)
+            curved = {"tangent": self.tangent, "log_scale": self.log_scale}
+            values = {"factor": factor, "mean": mean, **curved}
+        else:
+            values = {k: getattr(self, k) for k in self.__dataclass_fields__}
         return {k: v for k, v in values.items() if v is not None}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bayescale.model import Model, Structure, has_share
+from bayescale.places import pick, replace
 
 Array = Any
 
@@ -33,17 +34,21 @@ def log_scale(model: Model) -> np.ndarray:
     )
 
 
-def _places(structure: Structure, varied: tuple[int, ...] | None) -> tuple[int, np.ndarray] | None:
-    """Places of the floor and the terms among `varied` coordinates, if all can be straightened."""
+def _places(
+    structure: Structure, varied: tuple[int, ...] | None
+) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """Where among `varied` coordinates the floor stands, and masks of the terms and of both."""
     if structure.trade is None or not applies(structure):
         return None
     floor, terms = structure.trade
     index = tuple(range(structure.size)) if varied is None else varied
-    return index.index(floor), np.array([index.index(t) for t in terms])
+    is_term = np.isin(index, terms)
+    place = index.index(floor)
+    return place, is_term, is_term | (np.arange(len(index)) == place)
 
 
 def _scales(scale: Array, varied: tuple[int, ...] | None) -> Array:
-    return scale if varied is None else scale[np.array(varied)]
+    return scale if varied is None else pick(scale, varied)
 
 
 def straighten(
@@ -53,11 +58,9 @@ def straighten(
     places = _places(structure, varied)
     if places is None:
         return eta
-    floor, terms = places
-    scale = _scales(scale, varied)
-    total = xp.exp(eta[..., floor] + scale[floor])
-    total = total + xp.sum(xp.exp(eta[..., terms] + scale[terms]), axis=-1)
-    return _put(xp, eta, floor, xp.log(total))
+    floor, _, both = places
+    parts = xp.exp(xp.where(both, eta + _scales(scale, varied), -np.inf))
+    return replace(eta, floor, xp.log(xp.sum(parts, axis=-1)), xp)
 
 
 def bend(
@@ -71,14 +74,15 @@ def bend(
     places = _places(structure, varied)
     if places is None:
         return straight, xp.zeros(straight.shape[:-1])
-    floor, terms = places
+    floor, is_term, _ = places
     scale = _scales(scale, varied)
-    total = xp.exp(straight[..., floor])
-    left = total - xp.sum(xp.exp(straight[..., terms] + scale[terms]), axis=-1)
+    log_total = straight[..., floor]
+    total = xp.exp(log_total)
+    left = total - xp.sum(is_term * xp.exp(xp.where(is_term, straight + scale, 0.0)), axis=-1)
     possible = left > 1e-12 * total
     log_left = xp.log(xp.where(possible, left, 1e-12 * total))
-    log_jacobian = xp.where(possible, straight[..., floor] - log_left, -xp.inf)
-    return _put(xp, straight, floor, log_left - scale[floor]), log_jacobian
+    log_jacobian = xp.where(possible, log_total - log_left, -xp.inf)
+    return replace(straight, floor, log_left - scale[..., floor], xp), log_jacobian
 
 
 def inverse_derivative(
@@ -86,26 +90,13 @@ def inverse_derivative(
 ) -> Array:
     """Derivative (..., n, n) of coordinates by straightened ones at `eta` (..., n)."""
     size = eta.shape[-1]
-    identity = xp.broadcast_to(xp.eye(size), (*eta.shape, size))
+    identity = np.eye(size)
     places = _places(structure, varied)
     if places is None:
-        return identity
-    floor, terms = places
-    parts = xp.exp(eta + _scales(scale, varied))
+        return xp.broadcast_to(identity, (*eta.shape, size))
+    floor, is_term, both = places
+    parts = both * xp.exp(xp.where(both, eta + _scales(scale, varied), 0.0))
     left = parts[..., floor]
-    row = xp.zeros(eta.shape)
-    row = _put(xp, row, floor, 1.0 + xp.sum(parts[..., terms], axis=-1) / left)
-    row = _put(xp, row, terms, -parts[..., terms] / left[..., None])
-    if xp is np:
-        result = np.array(identity)
-        result[..., floor, :] = row
-        return result
-    return identity.at[..., floor, :].set(row)
-
-
-def _put(xp: Any, target: Array, index: Any, value: Array) -> Array:
-    if xp is np:
-        target = np.array(target)
-        target[..., index] = value
-        return target
-    return target.at[..., index].set(value)
+    row = -(is_term * parts) / left[..., None]
+    row = replace(row, floor, xp.sum(parts, axis=-1) / left, xp)
+    return xp.where((np.arange(size) == floor)[:, None], row[..., None, :], identity)

@@ -1,14 +1,14 @@
-"""NUTS: one compiled chain, called from as many threads as there are cores.
+"""Chains of a fit: compiled once, stepped in short pieces from as many threads as there are cores.
 
-A chain advances in short pieces of one compiled program, so that progress can be shown, a fit can
-be interrupted, and warm-up and sampling share a single compilation.
+A worker steps its chains side by side. Pieces are short, so that progress can be shown, a fit can
+be interrupted, and warm-up and sampling share one compiled program.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter, process_time
@@ -16,14 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from bayescale import nuts
+from bayescale.adaptation import Plan, plan
 from bayescale.density import log_likelihood, log_prior
 from bayescale.geometry import unwhiten
 from bayescale.model import Structure
 from bayescale.precision import x64
 from bayescale.quadratic import layout
 
-PIECE = 50
+PIECE = 256
+TOGETHER = 2
 START_TRIES = 12
+FIRST_STEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,6 @@ class Settings:
     chains: int = 4
     seed: int = 0
     target_accept: float = 0.9
-    max_tree_depth: int = 10
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,17 @@ class Sampled:
     energy: np.ndarray
     n_steps: np.ndarray
     step_size: np.ndarray
+    gradients: int
     compile_seconds: float
     sampling_seconds: float
     sampling_cpu_seconds: float
 
 
-@dataclass(frozen=True)
-class _Program:
-    start: Callable
-    advance: Callable
+class Interrupted(KeyboardInterrupt):
+    """Sampling was interrupted; nothing was kept."""
 
 
-_PROGRAMS: dict[tuple, _Program] = {}
+_PROGRAMS: dict[tuple, Any] = {}
 
 
 def _signature(tree: Any) -> tuple:
@@ -70,67 +72,48 @@ def _signature(tree: Any) -> tuple:
     return (str(shape), tuple((np.shape(a), str(np.asarray(a).dtype)) for a in leaves))
 
 
-def _compile(structure: Structure, settings: Settings, data: dict) -> _Program:
-    """Compile the chain for this structure and these shapes, or find it compiled."""
+def log_density(structure: Structure, flat: Any, data: dict, xp: Any) -> tuple[Any, Any, Any]:
+    """Log prior, log likelihood and log Jacobian at the sampler's flat vector."""
+    position, log_jacobian = unwhiten(structure, flat, data["quadratic"], xp)
+    prior = log_prior(structure, position, data, xp)
+    return prior, log_likelihood(structure, position, data, xp), log_jacobian
+
+
+def _chance(generators: Sequence[np.random.Generator], size: int) -> nuts.Chance:
+    normal = [g.standard_normal((PIECE, size)) for g in generators]
+    uniform = [g.random((PIECE, 3)) for g in generators]
+    return nuts.Chance(np.stack(normal, axis=1), np.stack(uniform, axis=1))
+
+
+def _compile(structure: Structure, data: dict, chains: int) -> Any:
+    """Compile a piece of this structure and these shapes, or find it compiled."""
     import jax
     import jax.numpy as jnp
-    from numpyro.infer.hmc import hmc
 
-    key = (
-        structure.key,
-        settings.warmup,
-        settings.target_accept,
-        settings.max_tree_depth,
-        _signature(data),
-    )
+    key = (structure.key, chains, _signature(data))
     if key in _PROGRAMS:
         return _PROGRAMS[key]
 
-    def terms(flat, data):
-        position, log_jacobian = unwhiten(structure, flat, data["quadratic"], jnp)
-        prior = log_prior(structure, position, data)
-        return prior, log_likelihood(structure, position, data), log_jacobian
+    def advance(state: nuts.Chains, chances: nuts.Chance, data: dict, schedule: Plan) -> Any:
+        def potential(z: Any) -> tuple[Any, Any, Any]:
+            def value(flat: Any) -> tuple[Any, Any]:
+                prior, likelihood, log_jacobian = log_density(structure, flat, data, jnp)
+                terms = jnp.stack([prior, likelihood])
+                return -(prior + likelihood + log_jacobian), terms
 
-    def potential(data):
-        return lambda flat: -sum(terms(flat, data))
+            (u, terms), gradient = jax.vmap(jax.value_and_grad(value, has_aux=True))(z)
+            return u, gradient, terms
 
-    init_kernel, kernel = hmc(potential_fn_gen=potential, algo="NUTS")
-
-    def start(flat, seed, data):
-        return init_kernel(
-            flat,
-            num_warmup=settings.warmup,
-            step_size=0.5,
-            target_accept_prob=settings.target_accept,
-            max_tree_depth=settings.max_tree_depth,
-            model_args=(data,),
-            rng_key=jax.random.PRNGKey(seed),
+        return jax.lax.scan(
+            lambda s, chance: nuts.turn(s, chance, potential, schedule), state, chances
         )
 
-    def advance(state, data):
-        def step(state, _):
-            state = kernel(state, model_args=(data,))
-            out = (
-                state.z,
-                state.diverging,
-                state.energy,
-                state.num_steps,
-                state.adapt_state.step_size,
-            )
-            return state, out
-
-        state, out = jax.lax.scan(step, state, None, length=PIECE)
-        parts = jax.lax.map(lambda flat: jnp.stack(terms(flat, data)[:2]), out[0])
-        return state, (*out, parts)
-
-    flat = np.zeros(layout(structure).size)
-    state = jax.eval_shape(start, flat, np.int64(0), data)
-    program = _Program(
-        _single_threaded(jax.jit(start).lower(flat, np.int64(0), data)),
-        _single_threaded(jax.jit(advance).lower(state, data)),
-    )
-    _PROGRAMS[key] = program
-    return program
+    size = layout(structure).size
+    state = nuts.start(np.zeros((chains, size)), FIRST_STEP)
+    chances = nuts.Chance(np.zeros((PIECE, chains, size)), np.zeros((PIECE, chains, 3)))
+    lowered = jax.jit(advance).lower(state, chances, data, plan(100, 0.8))
+    _PROGRAMS[key] = _single_threaded(lowered)
+    return _PROGRAMS[key]
 
 
 def _single_threaded(lowered: Any) -> Any:
@@ -145,23 +128,32 @@ def _single_threaded(lowered: Any) -> Any:
     return lowered.compile()
 
 
-def prepare(structure: Structure, inputs: dict, settings: Settings) -> float:
-    """Compile the chain ahead (the values of `inputs` don't matter); returns the seconds taken."""
+def prepare(structure: Structure, inputs: dict) -> float:
+    """Compile the chains ahead (the values of `inputs` don't matter); returns the seconds taken."""
     began = perf_counter()
     with x64():
-        _compile(structure, settings, inputs)
+        _compile(structure, inputs, TOGETHER)
     return perf_counter() - began
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-class Interrupted(KeyboardInterrupt):
-    """Sampling was interrupted; nothing was kept."""
+def finite_start(
+    structure: Structure, inputs: dict, draw_start: Callable[[int, float], np.ndarray], chain: int
+) -> np.ndarray:
+    """A start of finite density: jittered less and less until there is one."""
+    flat = draw_start(chain, 0.0)
+    for attempt in range(START_TRIES):
+        tried = draw_start(chain, 2.0 * 0.6**attempt)
+        with np.errstate(all="ignore"):
+            if np.isfinite(sum(log_density(structure, tried, inputs, np))):
+                return tried
+    return flat
 
 
 def sample(
@@ -185,64 +177,71 @@ def sample(
     progress : callable, optional
         Called with (finished, total) transitions over all chains, from worker threads.
     """
-    import jax
-
-    compiled_in = prepare(structure, inputs, settings)
+    compiled_in = prepare(structure, inputs)
     with x64():
-        program = _compile(structure, settings, inputs)
-    stop = threading.Event()
-    lock = threading.Lock()
-    finished = [0]
-    pieces_warm = int(np.ceil(settings.warmup / PIECE))
-    extra_warm = pieces_warm * PIECE - settings.warmup
-    pieces = pieces_warm + int(np.ceil((settings.draws - extra_warm) / PIECE))
-    total = settings.chains * pieces
+        program = _compile(structure, inputs, TOGETHER)
+    schedule = plan(settings.warmup, settings.target_accept)
+    wanted = settings.warmup + settings.draws
+    stop, lock = threading.Event(), threading.Lock()
+    finished = np.zeros(settings.chains, int)
+    size = layout(structure).size
 
-    def chain(index: int) -> tuple:
+    def together(members: Sequence[int]) -> list[dict[str, np.ndarray]]:
+        padded = [*members, *members[:1] * (TOGETHER - len(members))]
+        generators = [np.random.default_rng([settings.seed, chain, 29]) for chain in padded]
+        starts = [finite_start(structure, inputs, draw_start, chain) for chain in padded]
+        state: Any = nuts.start(np.stack(starts), FIRST_STEP)
+        told: list[nuts.Turn] = []
+        done = np.zeros(len(padded), int)
         with x64():
-            state = None
-            for attempt in range(START_TRIES):
-                flat = draw_start(index, 2.0 * 0.6**attempt)
-                seed = np.int64(settings.seed * 1_000_003 + index * 7919 + 17) % (2**31 - 1)
-                state = program.start(flat, np.int64(seed), inputs)
-                if np.isfinite(float(state.potential_energy)):
-                    break
-            kept: list[tuple] = []
-            for piece in range(pieces):
+            while np.min(done) < wanted:
                 if stop.is_set():
                     raise Interrupted("sampling interrupted")
-                state, out = program.advance(state, inputs)
-                out = jax.device_get(out)
-                if (piece + 1) * PIECE > settings.warmup:
-                    kept.append(out)
+                state, turns = program(state, _chance(generators, size), inputs, schedule)
+                told.append(nuts.Turn(*(np.asarray(part) for part in turns)))
+                done = done + told[-1].ended.sum(axis=0)
                 with lock:
-                    finished[0] += 1
+                    finished[list(members)] = np.minimum(done[: len(members)], wanted)
                     if progress is not None:
-                        progress(finished[0], total)
-        joined = tuple(np.concatenate([k[i] for k in kept]) for i in range(6))
-        return tuple(part[-settings.draws :] for part in joined)
+                        progress(int(finished.sum()), settings.chains * wanted)
+        return [_draws(told, k, settings) for k in range(len(members))]
 
-    workers = max(1, min(settings.chains, _cores()))
+    groups = [
+        list(range(k, min(k + TOGETHER, settings.chains)))
+        for k in range(0, settings.chains, TOGETHER)
+    ]
     began, cpu = perf_counter(), process_time()
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        futures = [pool.submit(chain, i) for i in range(settings.chains)]
+    with ThreadPoolExecutor(max_workers=max(1, min(len(groups), cores()))) as pool:
+        futures = [pool.submit(together, members) for members in groups]
         try:
-            results = [future.result() for future in futures]
+            results = [one for future in futures for one in future.result()]
         except BaseException:
             stop.set()
             raise
-    flat, diverging, energy, n_steps, step_size, parts = (
-        np.stack([r[i] for r in results]) for i in range(6)
-    )
+    joined = {name: np.stack([one[name] for one in results]) for name in results[0]}
     return Sampled(
-        flat=flat,
-        log_prior=parts[..., 0],
-        log_likelihood=parts[..., 1],
-        diverging=diverging,
-        energy=energy,
-        n_steps=n_steps,
-        step_size=step_size[:, -1],
+        flat=joined["z"],
+        log_prior=joined["terms"][..., 0],
+        log_likelihood=joined["terms"][..., 1],
+        diverging=joined["diverged"],
+        energy=joined["energy"],
+        n_steps=joined["steps"],
+        step_size=joined["step_size"][:, -1],
+        gradients=int(joined["gradients"].sum()),
         compile_seconds=compiled_in,
         sampling_seconds=perf_counter() - began,
         sampling_cpu_seconds=process_time() - cpu,
     )
+
+
+def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> dict[str, np.ndarray]:
+    """What chain `k` drew after its warm-up."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for turns in told:
+        ended = turns.ended[:, k]
+        for name, values in zip(turns._fields, turns, strict=True):
+            parts.setdefault(name, []).append(values[ended, k])
+    whole = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    wanted = slice(settings.warmup, settings.warmup + settings.draws)
+    gradients = whole["steps"][: wanted.stop].sum()
+    return {name: values[wanted] for name, values in whole.items()} | {"gradients": gradients}
