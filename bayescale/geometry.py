@@ -26,6 +26,7 @@ from bayescale.quadratic import Layout, layout
 Array = Any
 
 MANY_LEVELS = 8
+TANGENTS = 2
 
 
 def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -185,8 +186,9 @@ def _blocks(
 ) -> tuple[Array, Array]:
     """Blocks given the dense part: inverse factors, and their linear terms multiplied by them.
 
-    In straight coordinates the groups' prior is tangent at the population as it stands, not at its
-    mode: where families are nearly alike in the floor their prior is a curved sheet.
+    In straight coordinates a group's prior is a curved sheet where families are nearly alike in the
+    floor. It is taken tangent at the population's floor as it stands, and at terms as far from the
+    population's as the group's are at the mode.
     """
     if "tangent" not in quadratic:
         half = factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
@@ -194,17 +196,24 @@ def _blocks(
     b = structure.block
     assert b is not None
     varied = structure.factors[b].varied
-    select = _population_of_block(structure)
-    center = pick(population_coordinates(structure, population, xp), varied)
     scale = quadratic["log_scale"]
-    tangent = ridge.inverse_derivative(structure, center, scale, xp, varied)
-    prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
-    prior = xp.swapaxes(tangent, -1, -2) @ prior @ tangent
-    inverse = inverse_cholesky(quadratic["uu"] + prior[..., None, :, :], xp)
-    middle = xp.einsum("vj,...j->...v", select, dense) + quadratic["offset"]
-    right = quadratic["u"] - xp.einsum("lvj,...j->...lv", quadratic["ud"], dense)
-    right = right + xp.einsum("...vw,...w->...v", prior, middle)[..., None, :]
-    return inverse, xp.einsum("...lvw,...lw->...lv", inverse, right)
+    center = pick(population_coordinates(structure, population, xp), varied)[..., None, :]
+    own = center + quadratic["apart"]
+    precision = group_precision(structure.factors[b], log_sd[b], corr[b], xp)[..., None, :, :]
+    fixed = quadratic["u"] - xp.einsum("lvj,...j->...lv", quadratic["ud"], dense)
+    for step in range(TANGENTS):
+        tangent = ridge.inverse_derivative(structure, own, scale, xp, varied)
+        straight = ridge.straighten(structure, own, scale, xp, varied)
+        pull = precision @ tangent
+        prior = xp.swapaxes(tangent, -1, -2) @ pull
+        inverse = inverse_cholesky(quadratic["uu"] + prior, xp)
+        right = fixed + xp.einsum("...lvw,...lw->...lv", prior, straight)
+        right = right + xp.einsum("...lwv,...lw->...lv", pull, center - own)
+        half = xp.einsum("...lvw,...lw->...lv", inverse, right)
+        if step + 1 < TANGENTS:
+            mean = xp.einsum("...lwv,...lw->...lv", inverse, half)
+            own = ridge.on_floor(structure, mean, center, xp, varied)
+    return inverse, half
 
 
 def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayescale import ridge
 from bayescale.cholesky import inverse_cholesky
-from bayescale.density import population_coordinates
+from bayescale.density import Position, group_sds, population_coordinates
 from bayescale.model import Model, Structure
 
 
@@ -73,6 +73,8 @@ class Quadratic:
     tangent: np.ndarray | None = None
     offset: np.ndarray | None = None
     log_scale: np.ndarray | None = None
+    apart: np.ndarray | None = None
+    loose: np.ndarray | None = None
 
     @cached_property
     def alone(self) -> bool:
@@ -152,7 +154,13 @@ def placeholder(model: Model) -> Quadratic:
     n, p, free = len(model.groups) or 1, structure.size, len(structure.free)
     center = np.broadcast_to(structure.base, (n, p))
     flat = np.zeros((n, p, p)), np.zeros((n, p)), center, np.zeros(free)
-    return straighten(model, *flat, np.zeros(free), np.ones(free))
+    position = Position(
+        np.zeros(free),
+        tuple(np.zeros((len(f.levels), len(f.varied))) for f in structure.factors),
+        tuple(np.zeros(len(f.learned_index)) for f in structure.factors),
+        tuple(np.zeros(len(f.pairs)) for f in structure.factors),
+    )
+    return straighten(model, flat[0], flat[1], flat[2], position, np.zeros(free), np.ones(free))
 
 
 def straighten(
@@ -160,14 +168,14 @@ def straighten(
     precision: np.ndarray,
     gradient: np.ndarray,
     eta: np.ndarray,
-    population: np.ndarray,
+    position: Position,
     prior_mean: np.ndarray,
     prior_sd: np.ndarray,
 ) -> Quadratic:
     """The quadratic in straightened coordinates at a mode.
 
     `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at the groups' coordinates
-    `eta` (G, P); `population` are the free coordinates. With two crossed factors a block has no
+    `eta` (G, P), those of `position`. With two crossed factors a block has no
     coordinates of its own, and blocks stay group effects.
     """
     structure = model.structure
@@ -182,6 +190,7 @@ def straighten(
     linear = np.einsum("gij,gj->gi", curved, straight)
     linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
 
+    population = position.population
     center = population_coordinates(structure, population, np)
     tangent = ridge.inverse_derivative(structure, center, log_scale, np)
     free = np.array(structure.free, int)
@@ -203,6 +212,11 @@ def straighten(
             log_scale,
         )
     varied = np.array(structure.factors[0].varied)
+    group_sd = group_sds(structure.factors[0], position.log_sd[0], np)
+    slack = np.linalg.inv(precision[:, varied][:, :, varied] + np.diag(group_sd**-2.0))
+    loose = np.einsum("gvv->gv", slack)
+    loose = loose / np.maximum(1.0 - loose / group_sd**2, 1e-3)  # the likelihood's own variance
+    apart = ridge.off_floor(structure, eta - center, tuple(varied))[:, varied]
     rest = np.setdiff1d(np.arange(structure.size), varied)
     order = np.argsort(model.arrays.levels[0])
     shared = _dense_design(model)[0][rest]
@@ -215,4 +229,6 @@ def straighten(
         tangent[np.ix_(varied, varied)],
         structure.base[varied],
         log_scale,
+        (apart * (1.0 + loose / group_sd**2))[order],
+        loose[order],
     )

@@ -100,3 +100,18 @@ def inverse_derivative(
     row = -(is_term * parts) / left[..., None]
     row = replace(row, floor, xp.sum(parts, axis=-1) / left, xp)
     return xp.where((np.arange(size) == floor)[:, None], row[..., None, :], identity)
+
+
+def off_floor(structure: Structure, difference: np.ndarray, varied: tuple[int, ...]) -> np.ndarray:
+    """Differences of coordinates (..., P) between groups with the floor's own left out."""
+    if _places(structure, varied) is None or structure.trade is None:
+        return np.zeros_like(difference)
+    return np.where(np.arange(structure.size) == structure.trade[0], 0.0, difference)
+
+
+def on_floor(
+    structure: Structure, eta: Array, other: Array, xp: Any, varied: tuple[int, ...]
+) -> Array:
+    """Coordinates `eta` with the floor's taken from `other`."""
+    places = _places(structure, varied)
+    return eta if places is None else replace(eta, places[0], other[..., places[0]], xp)

@@ -387,7 +387,7 @@ def hierarchical_mode(
     at = group_coordinates(structure, position, levels, np)
     _, gradient, hessian = terms(at)
     precision, gradient = _positive(-hessian), np.nan_to_num(gradient)
-    geometry = straighten(model, precision, gradient, at, position.population, prior_mean, prior_sd)
+    geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
     return Mode(position, geometry, objective)
 
 
