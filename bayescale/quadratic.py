@@ -161,14 +161,14 @@ def straighten(
         linear = np.einsum("gij,gj->gi", precision, eta) + gradient
         return assemble(model, precision, linear, prior_mean, prior_sd)
     shape = layout(structure)
-    log_scale = ridge.log_scale(model)
+    center = population_coordinates(structure, population, np)
+    log_scale = ridge.log_scale(model, center)
     inverse = ridge.inverse_derivative(structure, eta, log_scale, np)
     curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
     straight = ridge.straighten(structure, eta, log_scale, np)
     linear = np.einsum("gij,gj->gi", curved, straight)
     linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
 
-    center = population_coordinates(structure, population, np)
     tangent = ridge.inverse_derivative(structure, center, log_scale, np)
     free = np.array(structure.free, int)
     inner = tangent[np.ix_(free, free)]
