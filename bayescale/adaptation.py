@@ -122,12 +122,12 @@ def update(
     wide = closing[:, None]
     share = (seen / (seen + _PRIOR_DRAWS))[:, None]
     learnt = share * squares / xp.maximum(seen - 1.0, 1.0)[:, None] + (1.0 - share)
-    ended = transition == at.warmup - 1
+    settled = closing | (transition == at.warmup - 1)
     return Adaptation(
-        step_size=xp.exp(xp.where(ended, log_average, log_step)),
-        log_average=xp.where(closing, log_step, log_average),
+        step_size=xp.exp(xp.where(settled, log_average, log_step)),
+        log_average=log_average,
         error=xp.where(closing, 0.0, error),
-        centre=xp.where(closing, log_step + np.log(10.0), state.centre),
+        centre=xp.where(closing, log_average + np.log(10.0), state.centre),
         count=xp.where(closing, 0.0, count),
         variance=xp.where(wide, learnt, state.variance),
         seen=xp.where(closing, 0.0, seen),

@@ -95,7 +95,7 @@ class Structure:
 
     @cached_property
     def trade(self) -> tuple[int, tuple[int, ...]] | None:
-        """Coordinates of a floor and of the terms that with it add up to the loss, if so built."""
+        """Coordinates of a floor and of the terms that stand on it, if the law is so built."""
         return find_trade(self.law)
 
     @cached_property
@@ -190,7 +190,7 @@ class Model:
 
 
 def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
-    """Index of the parameter that is its own share, and of those whose shares complete the loss."""
+    """Index of the parameter that is its own share, a floor, and of the terms that stand on it."""
     names = list(law.parameters)
     shares = {n: p for n, p in law.parameters.items() if p.share is not None}
     logged = all(p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values())
@@ -201,9 +201,10 @@ def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
     values = {n: rng.uniform(0.2, 0.8, 5) for n in names}
     columns = {v.name: rng.uniform(1.0, 9.0, 5) for v in law.variables.values()}
     by_column = {v.column: columns[v.name] for v in law.variables.values()}
-    total = sum(p.share({**columns, **values}, np) for p in shares.values() if p.share is not None)
     with np.errstate(all="ignore"):
-        if not np.allclose(law.mean(values, by_column, np), total, rtol=1e-9):
+        loss = law.mean(values, by_column, np)
+        raised = law.mean({**values, floors[0]: values[floors[0]] + 1.0}, by_column, np)
+        if not np.allclose(raised - loss, 1.0, rtol=1e-9):
             return None
     return names.index(floors[0]), tuple(names.index(n) for n in shares if n != floors[0])
 

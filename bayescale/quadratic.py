@@ -9,7 +9,7 @@ import numpy as np
 
 from bayescale import ridge
 from bayescale.cholesky import inverse_cholesky
-from bayescale.density import Position, group_sds, population_coordinates
+from bayescale.density import Position, population_coordinates
 from bayescale.model import Model, Structure
 
 
@@ -74,7 +74,6 @@ class Quadratic:
     offset: np.ndarray | None = None
     log_scale: np.ndarray | None = None
     apart: np.ndarray | None = None
-    loose: np.ndarray | None = None
 
     @cached_property
     def alone(self) -> bool:
@@ -183,15 +182,15 @@ def straighten(
         linear = np.einsum("gij,gj->gi", precision, eta) + gradient
         return assemble(model, precision, linear, prior_mean, prior_sd)
     shape = layout(structure)
-    log_scale = ridge.log_scale(model)
+    population = position.population
+    center = population_coordinates(structure, population, np)
+    log_scale = ridge.log_scale(model, center)
     inverse = ridge.inverse_derivative(structure, eta, log_scale, np)
     curved = np.einsum("gpi,gpq,gqj->gij", inverse, precision, inverse)
     straight = ridge.straighten(structure, eta, log_scale, np)
     linear = np.einsum("gij,gj->gi", curved, straight)
     linear = linear + np.einsum("gpi,gp->gi", inverse, gradient)
 
-    population = position.population
-    center = population_coordinates(structure, population, np)
     tangent = ridge.inverse_derivative(structure, center, log_scale, np)
     free = np.array(structure.free, int)
     inner = tangent[np.ix_(free, free)]
@@ -212,10 +211,6 @@ def straighten(
             log_scale,
         )
     varied = np.array(structure.factors[0].varied)
-    group_sd = group_sds(structure.factors[0], position.log_sd[0], np)
-    slack = np.linalg.inv(precision[:, varied][:, :, varied] + np.diag(group_sd**-2.0))
-    loose = np.einsum("gvv->gv", slack)
-    loose = loose / np.maximum(1.0 - loose / group_sd**2, 1e-3)  # the likelihood's own variance
     apart = ridge.off_floor(structure, eta - center, tuple(varied))[:, varied]
     rest = np.setdiff1d(np.arange(structure.size), varied)
     order = np.argsort(model.arrays.levels[0])
@@ -229,6 +224,5 @@ def straighten(
         tangent[np.ix_(varied, varied)],
         structure.base[varied],
         log_scale,
-        (apart * (1.0 + loose / group_sd**2))[order],
-        loose[order],
+        apart[order],
     )

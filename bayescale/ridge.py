@@ -2,7 +2,8 @@
 
 Runs tell the loss near the reference far better than how it divides between the floor and the
 terms: ``E + A' + B'`` is tight while each share is loose, a curved surface in their logs. With the
-total in the floor's place the surface is a plane. Coordinates of other parameters stay.
+total in the floor's place the surface is a plane. Where the terms do not simply add up, each counts
+by how fast the loss rises with it at the posterior's mode. Coordinates of other parameters stay.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.model import Model, Structure, has_share
+from bayescale.coordinates import to_natural
+from bayescale.model import Model, Structure, has_share, reference_inputs
 from bayescale.places import pick, replace
 
 Array = Any
+
+DERIVATIVE_STEP = 1e-4
 
 
 def applies(structure: Structure) -> bool:
@@ -26,12 +30,33 @@ def applies(structure: Structure) -> bool:
     return traded <= set(structure.free) and traded <= varied
 
 
-def log_scale(model: Model) -> np.ndarray:
-    """Log of the reference loss that each coordinate's share is of, shape (P,)."""
-    reference = model.arrays.reference
-    return np.array(
-        [np.log(reference.loss(p.of)) if has_share(p) else 0.0 for p in model.structure.parameters]
+def log_scale(model: Model, center: np.ndarray) -> np.ndarray:
+    """Log of what each coordinate's share counts for in the total, shape (P,).
+
+    That is the reference loss that the share is of, times the derivative of the loss at the
+    reference by the contribution, at the coordinates `center`: 1 where contributions add up.
+    """
+    structure, reference = model.structure, model.arrays.reference
+    scale = np.array(
+        [np.log(reference.loss(p.of)) if has_share(p) else 0.0 for p in structure.parameters]
     )
+    if structure.trade is None:
+        return scale
+    for term in structure.trade[1]:
+        step = DERIVATIVE_STEP * np.eye(structure.size)[term]
+        above, below = (_loss_at_reference(model, at) for at in (center + step, center - step))
+        with np.errstate(all="ignore"):
+            weight = np.log((above - below) / (2.0 * DERIVATIVE_STEP)) - center[term] - scale[term]
+        scale[term] += weight if np.isfinite(weight) else 0.0
+    return scale
+
+
+def _loss_at_reference(model: Model, eta: np.ndarray) -> float:
+    law, reference = model.structure.law, model.arrays.reference
+    values = to_natural(model.structure, eta, reference_inputs(reference), np)
+    columns = {v.column: reference.columns[v.name] for v in law.variables.values()}
+    with np.errstate(all="ignore"):
+        return float(law.mean({p: values[p] for p in law.parameters}, columns, np))
 
 
 def _places(

@@ -20,6 +20,9 @@ def law(request) -> Law:
     return load_law(request.param)
 
 
+SHARED = ("bottleneck", "gamma")  # the one parameter that no card lets vary by family
+
+
 def draws(law: Law, size: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Prior draws in the card's units, shares undone at the reference."""
     rng = np.random.default_rng(seed)
@@ -34,8 +37,8 @@ def draws(law: Law, size: int, seed: int = 0) -> dict[str, np.ndarray]:
     return result
 
 
-def test_the_four_cards_are_there():
-    assert {"power_law", "chinchilla", "kaplan", "overtraining"} <= set(NAMES)
+def test_the_cards_are_there():
+    assert {"power_law", "chinchilla", "kaplan", "overtraining", "bottleneck"} <= set(NAMES)
 
 
 def test_complete(law):
@@ -47,7 +50,7 @@ def test_complete(law):
     for parameter in law.parameters.values():
         assert parameter.about, parameter.name
         assert parameter.why, parameter.name
-        assert parameter.varies == ("family",)
+        assert parameter.varies == ("family",) or (law.name, parameter.name) == SHARED
     for variable in law.variables.values():
         assert variable.unit
         assert variable.about
@@ -64,7 +67,7 @@ def test_card_is_short_and_ascii(law):
 
 def test_oracles_hold(law):
     table = law.check()
-    assert len(table) >= 2
+    assert len(table) >= 2 or law.unverified
     assert table["ok"].all(), table.to_string()
     assert set(law.published) == {check.set for check in law.checks}  # no set goes unchecked
 
@@ -165,3 +168,23 @@ def test_chinchilla_optimum_is_muennighoffs_constant_ratio():
         N = optimal_N(lambda N, D: law(p, N=N, D=D), C)
         ratios.append(C / 6 / N**2)
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-5)
+
+
+def test_bottleneck_is_chinchilla_where_excesses_add_and_the_larger_excess_where_they_do_not():
+    law, chinchilla = load_law("bottleneck"), load_law("chinchilla")
+    known = chinchilla.published["besiroglu"]
+    at = {"N": np.array([1e7, 1e9, 1e11]), "D": np.array([1e12, 1e9, 1e10])}
+    np.testing.assert_allclose(law({**known, "gamma": 1.0}, **at), chinchilla(known, **at))
+    larger = np.maximum(
+        known["A"] / at["N"] ** known["alpha"], known["B"] / at["D"] ** known["beta"]
+    )
+    np.testing.assert_allclose(law({**known, "gamma": 0.01}, **at), known["E"] + larger, rtol=1e-3)
+
+
+def test_bottleneck_without_a_floor_is_kaplan():
+    law, kaplan = load_law("bottleneck"), load_law("kaplan")
+    k = kaplan.published["kaplan"]
+    joined = {"alpha": k["alpha_N"], "beta": k["alpha_D"], "gamma": k["alpha_D"], "E": 0.0}
+    heights = {"A": k["N_c"] ** k["alpha_N"], "B": k["D_c"] ** k["alpha_D"]}
+    at = {"N": np.array([1e6, 1e9]), "D": np.array([1e9, 2e10])}
+    np.testing.assert_allclose(law(joined | heights, **at), kaplan(k, **at), rtol=1e-9)

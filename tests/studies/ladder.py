@@ -7,6 +7,7 @@ every run decayed to zero on its own horizon and measured on held-out documents 
     python tests/studies/ladder.py estimate         # time each size, print what all would take
     python tests/studies/ladder.py run --workers 2  # sweeps and grid; resumes
     python tests/studies/ladder.py status
+    python tests/studies/ladder.py drop-misplaced   # fitted runs far from the rule's rate, if any
     python tests/studies/ladder.py targets --workers 2   # only once predictions are committed
 
 Learning rates: each size and family has a sweep of four rates at two horizons (``role=sweep``,
@@ -18,6 +19,7 @@ that row. Rows with ``is_final`` 0 are readings inside a run, before its rate ha
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -53,6 +55,7 @@ TARGET_SEEDS = (11, 12)
 CHECKPOINTS = (0.25, 0.5, 0.75)
 SWEEP_POINTS = (-1.5, -0.5, 0.5, 1.5)
 SWEEP_RATIO = 2.2
+RATE_WITHIN = 1.25
 SWEEP_CENTRE: dict[tuple[str, str], float] = {
     ("transformer", "3e3"): 5e-2,
     ("transformer", "1e4"): 3.5e-2,
@@ -127,8 +130,8 @@ def grid(size: str) -> list[Job]:
 
 
 def queue() -> list[Job]:
-    """All but the targets, so ordered that what is done is always a smaller ladder."""
-    return [job for size in SIZES for job in (*sweeps(size), *grid(size))]
+    """All but the targets: the sweeps, which every rate is read from, then the grid by size."""
+    return [*(job for size in SIZES for job in sweeps(size)), *(j for s in SIZES for j in grid(s))]
 
 
 def targets() -> list[Job]:
@@ -146,13 +149,14 @@ def swept_rate(job: Job) -> float:
     return SWEEP_CENTRE[job.recipe, job.size] * SWEEP_RATIO ** SWEEP_POINTS[job.point]
 
 
-def optima(rows: Sequence[dict[str, str]], family: str) -> dict[tuple[int, int], float]:
-    """Best rates of one family by size and horizon, of the sweeps that are complete."""
-    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+def optima(rows: Sequence[dict[str, str]]) -> dict[tuple[str, int, int], float]:
+    """Best rates by family, size and horizon, of the sweeps that are complete."""
+    found: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
     for row in rows:
-        if row["role"] == "sweep" and row["family"] == family:
+        if row["role"] == "sweep":
             reading = (float(row["lr"]), float(row["loss"] or "nan"))
-            found.setdefault((int(row["N"]), int(row["D"])), []).append(reading)
+            cell = row["family"], int(row["N"]), int(row["D"])
+            found.setdefault(cell, []).append(reading)
     return {
         cell: rates.best_rate(*zip(*sorted(points), strict=True))
         for cell, points in found.items()
@@ -164,14 +168,11 @@ def peak_rate(job: Job, rows: Sequence[dict[str, str]]) -> float | None:
     """Peak rate of a run, none while the sweeps it needs are not complete."""
     if job.role == "sweep":
         return swept_rate(job)
-    best = optima(rows, job.family)
+    best = optima(rows)
+    if len(best) < len(SIZES) * len(SWEEP_HORIZONS) * len(RECIPES) * len(corpus.CORPORA):
+        return None
     n = nets.parameter_counts(job.shape)[0]
-    if job.role == "fit":
-        ready = sum(size == n for size, _ in best) == len(SWEEP_HORIZONS)
-        ends = [SWEEP_CENTRE[job.recipe, job.size] * SWEEP_RATIO**p for p in SWEEP_POINTS]
-        return rates.fit_rate(best, n, job.seen, ends[0], ends[-1]) if ready else None
-    ready = len(best) == len(SWEEP_HORIZONS) * len(SIZES)
-    return rates.target_rate(best, n, job.seen) if ready else None
+    return rates.planned_rate(best, job.family, n, job.seen)
 
 
 def result(job: Job, lr: float, reading: train.Reading) -> dict[str, object]:
@@ -245,6 +246,22 @@ def claim(
         last = made[-1]
         print(f"{job.run} lr {lr:.2e} loss {last['loss']} in {last['seconds']} s", flush=True)
         return True
+
+
+def drop_misplaced() -> None:
+    """Drop fitted runs that were trained at another rate than the rule's, so that `run` repeats."""
+    rows = table.read(RESULTS)
+    planned = {job.run: peak_rate(job, rows) for size in SIZES for job in grid(size)}
+    misplaced = set()
+    for row in rows:
+        rate = planned.get(row["run"])
+        if rate is not None and abs(math.log(float(row["lr"]) / rate)) > math.log(RATE_WITHIN):
+            misplaced.add(row["run"])
+    if misplaced and any(row["role"] == "target" for row in rows):
+        raise SystemExit("targets have been measured: the runs they were predicted from stay")
+    kept = [row for row in rows if row["run"] not in misplaced]
+    table.write(RESULTS, list(rows[0]), kept)
+    print(f"dropped {len(misplaced)} runs: " + ", ".join(sorted(misplaced)))
 
 
 def committed(path: str) -> bool:
@@ -348,6 +365,7 @@ def main() -> None:
         "corpora": build_corpora,
         "estimate": estimate,
         "status": status,
+        "drop-misplaced": drop_misplaced,
         "work": lambda: work(queue()),
         "work-targets": lambda: (require_predictions(), work(targets()))[1],
     }

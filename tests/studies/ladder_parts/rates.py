@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-Optima = Mapping[tuple[int, int], float]
+Optima = Mapping[tuple[str, int, int], float]
 
 
 def best_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
@@ -34,20 +34,17 @@ def best_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
     return math.exp(min(max(bottom, points[0][0]), points[-1][0]))
 
 
-def fit_rate(optima: Optima, n: int, d: int, lowest: float, highest: float) -> float:
-    """Rate of a fit run: the log-log line in the horizon through the optima of its own size.
+def planned_rate(optima: Optima, family: str, n: int, d: int) -> float:
+    """Rate for a size and a horizon: a plane in log N and log D through the optima of all sweeps.
 
-    The line is followed beyond the longer horizon too, but not out of the sweep's range.
+    Its slopes are shared by the families, each of which has its own height: one family's few
+    sweeps tell its height well and its slopes badly.
     """
-    own = sorted((horizon, rate) for (size, horizon), rate in optima.items() if size == n)
-    horizons, rates = np.log(np.array(own)).T
-    slope, start = np.polyfit(horizons, rates, 1)
-    return float(np.clip(np.exp(start + slope * math.log(d)), lowest, highest))
-
-
-def target_rate(optima: Optima, n: int, d: int) -> float:
-    """Rate of a target run: the least-squares plane of log rate on log N and log D."""
-    table = np.log(np.array([(size, horizon, rate) for (size, horizon), rate in optima.items()]))
-    design = np.column_stack([np.ones(len(table)), table[:, :2]])
-    plane, *_ = np.linalg.lstsq(design, table[:, 2], rcond=None)
-    return float(np.exp(plane @ [1.0, math.log(n), math.log(d)]))
+    families = sorted({name for name, _, _ in optima})
+    design = [
+        [*(float(name == one) for one in families), math.log(size), math.log(horizon)]
+        for name, size, horizon in optima
+    ]
+    plane, *_ = np.linalg.lstsq(np.array(design), np.log(list(optima.values())), rcond=None)
+    height = plane[families.index(family)]
+    return float(np.exp(height + plane[-2] * math.log(n) + plane[-1] * math.log(d)))
