@@ -11,6 +11,7 @@ import pandas as pd
 from bayescale.errors import BayescaleError
 from bayescale.law import Law
 from bayescale.model import FEW_LEVELS
+from bayescale.nuts import MOST_DOUBLINGS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -206,7 +207,7 @@ def diagnose(fit: Fit) -> Diagnosis:
             f"E-BFMI {float(np.min(bfmi)):.2f} is below {MIN_BFMI}: the tails were not explored;"
             f" run a longer warm-up or pool less"
         )
-    deep = float((stats["n_steps"] >= 2**10 - 1).mean())
+    deep = float((stats["n_steps"] >= 2**MOST_DOUBLINGS - 1).mean())
     if deep > MAX_DEEP:
         warnings.append(f"{deep:.1%} of the draws hit the tree depth limit: the fit is slow")
     warnings += _prior_warnings(fit)

@@ -20,6 +20,7 @@ Array = Any
 
 MOST_DOUBLINGS = 10
 DIVERGENCE = 1000.0
+WIDE = 32  # from here on a library's product is the faster
 
 Potential = Callable[[Array], tuple[Array, Array, Array]]
 
@@ -55,6 +56,7 @@ class Chains(NamedTuple):
     subtree_momentum: Array
     kept_r: Array
     kept_momentum: Array
+    kept_dots: Array
     energy: Array
     direction: Array
     depth: Array
@@ -104,6 +106,7 @@ def start(z: np.ndarray, step_size: float) -> Chains:
         subtree_momentum=wide,
         kept_r=kept,
         kept_momentum=kept,
+        kept_dots=np.zeros((n, MOST_DOUBLINGS, 2)),
         energy=zeros,
         direction=np.ones(n),
         depth=whole,
@@ -133,6 +136,28 @@ def _turning(variance: Array, first: Array, last: Array, total: Array) -> Array:
 
     middle = variance * (total - 0.5 * (first + last))
     return (jnp.sum(first * middle, -1) <= 0) | (jnp.sum(last * middle, -1) <= 0)
+
+
+def _turned_since(chains: Chains, variance: Array, r: Array, total: Array, own: Array) -> Array:
+    """Whether the stretch from each kept leaf to this one has begun to return, (chains, slots).
+
+    `_turning` written out in inner products, so that nothing of (chains, slots, size) is made.
+    """
+    with_total = _dots(chains.kept_r, variance * total)
+    with_r = _dots(chains.kept_r, variance * r)
+    earlier = _dots(chains.kept_momentum, variance * r)
+    first = with_total - chains.kept_dots[..., 1] + 0.5 * (chains.kept_dots[..., 0] - with_r)
+    last = own[:, 1:] - earlier + 0.5 * (with_r - own[:, :1])
+    return (first <= 0) | (last <= 0)
+
+
+def _dots(kept: Array, vector: Array) -> Array:
+    """Inner products of (chains, slots, size) with (chains, size)."""
+    import jax.numpy as jnp
+
+    if kept.shape[-1] < WIDE:
+        return jnp.sum(kept * vector[:, None], axis=-1)
+    return jnp.einsum("cks,cs->ck", kept, vector)
 
 
 def _bits(n: Array) -> Array:
@@ -172,12 +197,10 @@ def turn(chains: Chains, chance: Chance, potential: Potential, plan: Plan) -> tu
     slot = _bits(chains.leaf >> 1)
     slots = np.arange(MOST_DOUBLINGS)
     write = (even[:, None] & (slots == slot[:, None]))[..., None]
-    kept_r = jnp.where(write, r[:, None], chains.kept_r)
-    kept_momentum = jnp.where(write, momentum[:, None], chains.kept_momentum)
+    own = jnp.stack([jnp.sum(variance * r * r, -1), jnp.sum(variance * r * momentum, -1)], axis=-1)
     closed = _bits(chains.leaf ^ (chains.leaf + 1)) - 1  # subtrees that this leaf completes
     inside = (slots <= slot[:, None]) & (slots > (slot - closed)[:, None]) & ~even[:, None]
-    span = momentum[:, None] - kept_momentum + kept_r
-    turned = jnp.any(inside & _turning(variance[:, None], kept_r, r[:, None], span), axis=-1)
+    turned = jnp.any(inside & _turned_since(chains, variance, r, momentum, own), axis=-1)
 
     # The subtree joins its tree.
     here = End(z, r, gradient)
@@ -214,8 +237,9 @@ def turn(chains: Chains, chance: Chance, potential: Potential, plan: Plan) -> tu
         tree_momentum=_choose(ended, fresh_r, tree_momentum),
         subtree_log_weight=jnp.where(restart, -jnp.inf, log_weight),
         subtree_momentum=_choose(restart, jnp.zeros_like(momentum), momentum),
-        kept_r=kept_r,
-        kept_momentum=kept_momentum,
+        kept_r=jnp.where(write, r[:, None], chains.kept_r),
+        kept_momentum=jnp.where(write, momentum[:, None], chains.kept_momentum),
+        kept_dots=jnp.where(write, own[:, None], chains.kept_dots),
         energy=jnp.where(ended, new_energy, chains.energy),
         direction=jnp.where(
             restart, jnp.where(chance.uniform[:, 2] < 0.5, -1.0, 1.0), chains.direction

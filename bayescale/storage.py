@@ -21,7 +21,7 @@ from bayescale.model import build_model
 from bayescale.runs import Runs
 from bayescale.sampling import Settings
 
-FORMAT = 1
+FORMAT = 2
 VERSIONED = ("bayescale", "jax", "numpyro", "arviz-base", "numpy", "xarray")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.infer.util import potential_energy
@@ -30,7 +31,10 @@ CASES = {
     "crossed": ({**ALL_SHARED, "E": ["arch", "corpus"], "alpha": ["arch"]}, 2, None, "t", None),
     "four by two": ({**ALL_SHARED, "E": ["family", "corpus"]}, 1, None, "t+scale", None),
     "separate": ("none", 1, None, "normal", None),
+    "not additive": ({p: ["family"] for p in ("E", "A", "beta")}, 1, None, "t", None),
+    "no floor": ({"N_c": ["family"], "alpha_N": ["family"]}, 1, None, "normal", None),
 }
+LAWS = {"not additive": "bottleneck", "no floor": "kaplan"}
 
 
 def build(case: str):
@@ -38,12 +42,12 @@ def build(case: str):
     table = ladder(families=FOUR_FAMILIES, seeds=seeds, se=se)
     parts = table["family"].str.split("-", expand=True)
     table["arch"], table["corpus"] = parts[0], parts[1]
-    law, noise_pool = _adapt(bs.load_law("chinchilla"), pool, None)
+    law, noise_pool = _adapt(bs.load_law(LAWS.get(case, "chinchilla")), pool, None)
     return build_model(law, table, noise=noise, noise_pool=noise_pool, correlate=correlate)
 
 
 def evaluate(model, position: Position) -> float:
-    density = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows))
+    density = jax.jit(lambda at, rows: log_posterior(model.structure, at, rows, jnp))
     return float(density(position, model.arrays.inputs()))
 
 
@@ -83,11 +87,14 @@ def test_density_equals_the_numpyro_model(case):
     inputs = model.arrays.inputs()
     values = []
     with x64():
-        density = jax.jit(lambda at: log_posterior(model.structure, at, inputs))
+        density = jax.jit(lambda at: log_posterior(model.structure, at, inputs, jnp))
         reference = jax.jit(lambda sites: -potential_energy(program, (), {}, sites))
         for seed in range(3):
             position = random_position(model, seed)
             ours = float(density(position))
+            assert ours == pytest.approx(
+                float(log_posterior(model.structure, position, inputs, np)), rel=1e-10
+            )
             theirs = float(reference(numpyro_parameters(model, position)))
             # atanh of a correlation against a logit of its half: a constant factor of 2 each
             pairs = sum(len(f.pairs) for f in model.structure.factors)
@@ -106,13 +113,12 @@ def test_whitening_is_an_exact_change_of_variables(case):
     root = rng.standard_normal((n, p, p))
     precision = 20 * np.einsum("gij,gkj->gik", root, root) + 10 * np.eye(p)
     center = group_coordinates(structure, random_position(model), model.arrays.levels, np)
-    population = random_position(model).population
-    prior = population - 0.1, np.ones(len(structure.free))
-    quadratic = straighten(model, precision, np.zeros((n, p)), center, population, *prior).inputs()
+    middle = random_position(model)
+    prior = middle.population - 0.1, np.ones(len(structure.free))
+    quadratic = straighten(model, precision, np.zeros((n, p)), center, middle, *prior).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():
-        import jax.numpy as jnp
 
         def as_vector(z):
             position, _ = unwhiten(structure, z, quadratic, jnp)

@@ -14,14 +14,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayescale"
 LAYERS = """
 errors precision progress display
 configuration grammar
-formula priors conditions
+formula priors prior_table conditions
 columns cells tables
 card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
 datasets
-noise model coordinates ridge density cholesky quadratic geometry starts
-prior_check sampling numpyro_model
+places noise model coordinates ridge density cholesky quadratic geometry starts
+prior_check adaptation nuts sampling numpyro_model
 fitting diagnostics storage
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
