@@ -68,14 +68,14 @@ def factorise(
     start = shape.n_population
     for f in shape.others:
         factor = structure.factors[f]
-        precision = group_precision(factor, log_sd[f], corr[f], xp)
+        precision = _effect_precision(structure, f, log_sd, corr, quadratic, xp)
         n = len(factor.varied)
         for _ in factor.levels:
             place = np.eye(shape.dense)[start : start + n]
             dense = dense + place.T @ precision @ place
             start += n
     b = structure.block
-    prior = group_precision(structure.factors[b], log_sd[b], corr[b], xp)
+    prior = _effect_precision(structure, b, log_sd, corr, quadratic, xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
     if "tangent" in quadratic:
         select, tangent = _population_of_block(structure), quadratic["tangent"]
@@ -110,6 +110,17 @@ def factorise(
     return Factors(inverse, _solve(inverse, linear, xp), inverse_block, cross, linear_block)
 
 
+def _effect_precision(
+    structure: Structure, f: int, log_sd: tuple, corr: tuple, quadratic: dict, xp: Any
+) -> Array:
+    """Precision of a factor's effects, as they stand in the quadratic."""
+    precision = group_precision(structure.factors[f], log_sd[f], corr[f], xp)
+    if "tangents" not in quadratic:
+        return precision
+    tangent = quadratic["tangents"][f]
+    return tangent.T @ precision @ tangent
+
+
 def _population_of_block(structure: Structure) -> np.ndarray:
     """0/1 matrix (varied, dense): the population coordinate that each varied one scatters about."""
     assert structure.block is not None
@@ -142,7 +153,7 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1)
     curved = "tangent" in quadratic
     population = dense[..., : shape.n_population]
-    if curved:
+    if "log_scale" in quadratic:
         population, extra = ridge.bend(
             structure, population, quadratic["log_scale"], xp, structure.free
         )
@@ -171,6 +182,13 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         block = block - center[..., None, :]
         log_jacobian = log_jacobian + xp.sum(extra, axis=-1)
     effects[structure.block] = block
+    if "tangents" in quadratic:
+        center = population_coordinates(structure, population, xp)
+        for f, straight in enumerate(effects):
+            effects[f], extra = ridge.bend_effects(
+                structure, straight, center, quadratic["log_scale"], xp, f
+            )
+            log_jacobian = log_jacobian + extra
     return Position(population, tuple(effects), log_sd, corr), log_jacobian
 
 
@@ -221,14 +239,20 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
     shape = layout(structure)
     factors = factorise(structure, position.log_sd, position.corr, quadratic, np)
     curved = "tangent" in quadratic
-    population = position.population
-    if curved:
+    population, effects = position.population, list(position.effects)
+    if "tangents" in quadratic:
+        center = population_coordinates(structure, population, np)
+        for f, bent in enumerate(effects):
+            effects[f] = ridge.straighten_effects(
+                structure, bent, center, quadratic["log_scale"], np, f
+            )
+    if "log_scale" in quadratic:
         scale = quadratic["log_scale"]
         population = ridge.straighten(structure, population, scale, np, structure.free)
-    dense = np.concatenate([population, *(np.ravel(position.effects[f]) for f in shape.others)])
+    dense = np.concatenate([population, *(np.ravel(effects[f]) for f in shape.others)])
     parts = [np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)]
     if structure.block is not None:
-        block = position.effects[structure.block]
+        block = effects[structure.block]
         if curved:
             varied = structure.factors[structure.block].varied
             center = pick(population_coordinates(structure, position.population, np), varied)

@@ -74,6 +74,7 @@ class Quadratic:
     offset: np.ndarray | None = None
     log_scale: np.ndarray | None = None
     apart: np.ndarray | None = None
+    tangents: tuple[np.ndarray, ...] | None = None
 
     @cached_property
     def alone(self) -> bool:
@@ -92,19 +93,25 @@ class Quadratic:
         return {k: v for k, v in values.items() if v is not None}
 
 
-def _dense_design(model: Model) -> np.ndarray:
-    """0/1 design (groups, P, dense) of the dense coordinates."""
+def _dense_design(
+    model: Model, center: np.ndarray | None = None, tangents: tuple[np.ndarray, ...] | None = None
+) -> np.ndarray:
+    """Derivative (groups, P, dense) of the groups' coordinates by the dense ones.
+
+    `center` (P, P) and `tangents` are those by straight coordinates; identities where None.
+    """
     structure = model.structure
     shape = layout(structure)
     design = np.zeros((len(model.groups) or 1, structure.size, shape.dense))
-    for j, i in enumerate(structure.free):
-        design[:, i, j] = 1.0
+    center = np.eye(structure.size) if center is None else center
+    design[:, :, : len(structure.free)] = center[:, list(structure.free)]
     start = len(structure.free)
     for f in shape.others:
         factor = structure.factors[f]
         for g, level in enumerate(model.arrays.levels[f]):
-            for k, i in enumerate(factor.varied):
-                design[g, i, start + level * len(factor.varied) + k] = 1.0
+            n = len(factor.varied)
+            tangent = np.eye(n) if tangents is None else tangents[f]
+            design[g, list(factor.varied), start + level * n : start + (level + 1) * n] = tangent
         start += len(factor.levels) * len(factor.varied)
     return design
 
@@ -174,13 +181,12 @@ def straighten(
     """The quadratic in straightened coordinates at a mode.
 
     `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at the groups' coordinates
-    `eta` (G, P), those of `position`. With two crossed factors a block has no
-    coordinates of its own, and blocks stay group effects.
+    `eta` (G, P), those of `position`. With two crossed factors a block has no coordinates of its
+    own: blocks stay effects, straightened about the population.
     """
     structure = model.structure
     if len(structure.factors) > 1:
-        linear = np.einsum("gij,gj->gi", precision, eta) + gradient
-        return assemble(model, precision, linear, prior_mean, prior_sd)
+        return _straighten_crossed(model, precision, gradient, position, prior_mean, prior_sd)
     shape = layout(structure)
     population = position.population
     center = population_coordinates(structure, population, np)
@@ -225,4 +231,62 @@ def straighten(
         structure.base[varied],
         log_scale,
         apart[order],
+    )
+
+
+def _straighten_crossed(
+    model: Model,
+    precision: np.ndarray,
+    gradient: np.ndarray,
+    position: Position,
+    prior_mean: np.ndarray,
+    prior_sd: np.ndarray,
+) -> Quadratic:
+    """The quadratic over the straightened population and the straightened effects."""
+    structure = model.structure
+    shape, levels = layout(structure), model.arrays.levels
+    center = population_coordinates(structure, position.population, np)
+    log_scale = ridge.log_scale(model, center)
+    inner = ridge.inverse_derivative(structure, center, log_scale, np)
+    n_factors = len(structure.factors)
+    tangents = tuple(
+        ridge.effect_tangent(structure, center, log_scale, f) for f in range(n_factors)
+    )
+    free = list(structure.free)
+    straight = ridge.straighten(structure, center, log_scale, np)[free]
+    effects = [
+        ridge.straighten_effects(structure, part, center, log_scale, np, f)
+        for f, part in enumerate(position.effects)
+    ]
+    b = structure.block
+    assert b is not None
+    varied = list(structure.factors[b].varied)
+    design = _dense_design(model, inner, tangents)
+    block = np.zeros((structure.size, len(varied)))
+    block[varied] = tangents[b]
+    dense = np.concatenate([straight, *(np.ravel(effects[f]) for f in shape.others)])
+    moved = design @ dense + effects[b][levels[b]] @ block.T
+    linear = np.einsum("gij,gj->gi", precision, moved) + gradient
+
+    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    n = len(free)
+    jacobian = np.eye(shape.dense)
+    jacobian[:n, :n] = inner[np.ix_(free, free)]
+    offset = np.zeros(shape.dense)
+    offset[:n] = jacobian[:n, :n] @ straight - position.population
+    prior_linear = jacobian.T @ (prior_linear + prior @ offset)
+    n_levels, n_varied = shape.block_shape
+    ud = np.zeros((n_levels, n_varied, shape.dense))
+    uu, u = np.zeros((n_levels, n_varied, n_varied)), np.zeros((n_levels, n_varied))
+    np.add.at(ud, levels[b], np.einsum("pv,gpq,gqj->gvj", block, precision, design))
+    np.add.at(uu, levels[b], np.einsum("pv,gpq,qw->gvw", block, precision, block))
+    np.add.at(u, levels[b], linear @ block)
+    return Quadratic(
+        np.einsum("gpi,gpq,gqj->ij", design, precision, design) + jacobian.T @ prior @ jacobian,
+        ud,
+        uu,
+        np.einsum("gpi,gp->i", design, linear) + prior_linear,
+        u,
+        log_scale=log_scale,
+        tangents=tangents,
     )

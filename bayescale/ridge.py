@@ -14,7 +14,7 @@ import numpy as np
 
 from bayescale.coordinates import to_natural
 from bayescale.model import Model, Structure, has_share, reference_inputs
-from bayescale.places import pick, replace
+from bayescale.places import pick, replace, spread
 
 Array = Any
 
@@ -22,11 +22,11 @@ DERIVATIVE_STEP = 1e-4
 
 
 def applies(structure: Structure) -> bool:
-    """Whether floor and terms all have a population value, and vary together or not at all."""
-    if structure.trade is None or len(structure.factors) > 1:
+    """Whether floor and terms all have a population value, and vary by one factor all or none."""
+    if structure.trade is None:
         return False
     traded = {structure.trade[0], *structure.trade[1]}
-    varied = set(structure.factors[0].varied) if structure.factors else traded
+    varied = set(structure.factors[0].varied) if len(structure.factors) == 1 else traded
     return traded <= set(structure.free) and traded <= varied
 
 
@@ -67,6 +67,8 @@ def _places(
         return None
     floor, terms = structure.trade
     index = tuple(range(structure.size)) if varied is None else varied
+    if floor not in index:
+        return None
     is_term = np.isin(index, terms)
     place = index.index(floor)
     return place, is_term, is_term | (np.arange(len(index)) == place)
@@ -140,3 +142,46 @@ def on_floor(
     """Coordinates `eta` with the floor's taken from `other`."""
     places = _places(structure, varied)
     return eta if places is None else replace(eta, places[0], other[..., places[0]], xp)
+
+
+def _floor_varies(structure: Structure, f: int) -> bool:
+    return (
+        applies(structure)
+        and structure.trade is not None
+        and structure.trade[0] in structure.factors[f].varied
+    )
+
+
+def effect_tangent(structure: Structure, center: np.ndarray, scale: np.ndarray, f: int) -> Array:
+    """Derivative of one of crossed factors' effects by straight ones, where they are zero."""
+    varied = list(structure.factors[f].varied)
+    if not _floor_varies(structure, f):
+        return np.eye(len(varied))
+    return inverse_derivative(structure, center, scale, np)[np.ix_(varied, varied)]
+
+
+def straighten_effects(
+    structure: Structure, effects: Array, center: Array, scale: Array, xp: Any, f: int
+) -> Array:
+    """Effects (..., levels, varied) in straight coordinates about `center` (..., P).
+
+    A level's floor is replaced by what it does to the total, the other factor's effects left out.
+    """
+    if not _floor_varies(structure, f):
+        return effects
+    varied, center = structure.factors[f].varied, center[..., None, :]
+    moved = straighten(structure, center + spread(effects, varied, structure.size), scale, xp)
+    return pick(moved - straighten(structure, center, scale, xp), varied)
+
+
+def bend_effects(
+    structure: Structure, straight: Array, center: Array, scale: Array, xp: Any, f: int
+) -> tuple[Array, Array]:
+    """Undo `straighten_effects`; also the log Jacobian, summed over levels."""
+    if not _floor_varies(structure, f):
+        return straight, xp.zeros(straight.shape[:-2])
+    varied, center = structure.factors[f].varied, center[..., None, :]
+    moved = straighten(structure, center, scale, xp)
+    moved = moved + spread(straight, varied, structure.size)
+    bent, log_jacobian = bend(structure, moved, scale, xp)
+    return pick(bent - center, varied), xp.sum(log_jacobian, axis=-1)

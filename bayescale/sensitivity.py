@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.coordinates import log_ratio, to_natural
-from bayescale.density import population_coordinates, sd_priors
+from bayescale.density import population_coordinates
 from bayescale.fitting import Fit
 from bayescale.model import has_share, reference_inputs
 from bayescale.precision import x64
@@ -40,9 +40,9 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
                 at = np.exp(log_ratio(p, eta[:, i], np))
             total += np.asarray(p.prior.log_prob(at))
         for f, factor in enumerate(structure.factors):
-            priors = sd_priors(structure, factor)
             for k, i in enumerate(factor.learned_index):
-                total += np.asarray(priors[i].log_prob(np.exp(position.log_sd[f][:, k])))
+                prior = structure.parameters[factor.varied[i]].group_sd
+                total += np.asarray(prior.log_prob(np.exp(position.log_sd[f][:, k])))
     return total
 
 

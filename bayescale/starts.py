@@ -30,6 +30,7 @@ N_REFINED = 4
 NEWTON_STEPS = 40
 MODE_STEPS = 60
 ALTERNATIVE_WITHIN = 10.0
+DIFFERENCE = 1e-4
 
 Terms = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -104,41 +105,34 @@ _TERMS: dict[tuple, Callable] = {}
 
 
 def _group_terms(model: Model) -> Terms:
-    """Value, gradient and Hessian of each group's log likelihood in its own coordinates."""
+    """Value, gradient and Hessian of each group's log likelihood in its own coordinates.
+
+    The Hessian is of central differences of the gradient, all in one call: a third of the time to
+    compile, and exact enough for a search and for the geometry.
+    """
     import jax
     import jax.numpy as jnp
 
     structure, inputs = model.structure, model.arrays.inputs()
 
-    def build() -> Callable:
-        def single(eta, group, shared):
-            full = {**group, **shared}
-            full = {k: full[k] for k in ("columns", "log_loss", "mask", "rows", "reference")}
-            expanded = {
-                k: jax.tree.map(lambda a: a[None], full[k])
-                for k in ("columns", "log_loss", "mask", "rows")
-            }
-            expanded["reference"] = full["reference"]
-            cells = cell_log_likelihood(structure, eta[None], expanded, jnp)
-            return jnp.sum(jnp.where(jnp.sum(expanded["mask"], -1) > 0, cells, 0.0))
+    def total(eta: np.ndarray, inputs: dict) -> tuple:
+        cells = cell_log_likelihood(structure, eta, inputs, jnp)
+        by_group = jnp.sum(jnp.where(jnp.sum(inputs["mask"], -1) > 0, cells, 0.0), axis=-1)
+        return jnp.sum(by_group), by_group
 
-        def terms(eta, group, shared):
-            value, gradient = jax.value_and_grad(single)(eta, group, shared)
-            return value, gradient, jax.hessian(single)(eta, group, shared)
-
-        return jax.jit(jax.vmap(terms, in_axes=(0, 0, None)))
-
-    key = structure.key
-    if key not in _TERMS:
-        _TERMS[key] = build()
-    compiled = _TERMS[key]
-    group = {k: inputs[k] for k in ("columns", "log_loss", "mask", "rows")}
-    shared = {"reference": inputs["reference"]}
+    if structure.key not in _TERMS:
+        _TERMS[structure.key] = jax.jit(jax.value_and_grad(total, has_aux=True))
+    compiled = _TERMS[structure.key]
+    steps = DIFFERENCE * np.eye(structure.size)[:, None, :]
+    moves = np.concatenate([np.zeros((1, 1, structure.size)), steps, -steps])
 
     def call(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with x64():
-            value, gradient, hessian = compiled(eta, group, shared)
-            return np.asarray(value), np.asarray(gradient), np.asarray(hessian)
+            (_, value), gradient = compiled(eta + moves, inputs)
+            value, gradient = np.asarray(value), np.asarray(gradient)
+        above, below = np.split(gradient[1:], 2)
+        hessian = np.moveaxis(above - below, 0, -1) / (2.0 * DIFFERENCE)
+        return value[0], gradient[0], 0.5 * (hessian + np.swapaxes(hessian, -1, -2))
 
     return call
 

@@ -17,6 +17,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -160,7 +161,12 @@ def _command(text: str) -> str:
     from bayescale.cli import main
 
     said, printed = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
+    with (  # this process is not the command line's own: JAX's settings stay
+        mock.patch("bayescale.cli.fits.start"),
+        mock.patch("bayescale.cli.answers.start"),
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+    ):
         status = main(shlex.split(text)[1:])
     assert status == 2, said.getvalue()
     assert "Traceback" not in said.getvalue()

@@ -6,7 +6,7 @@ leads to them::
 
     python tests/studies/extrapolation.py            # resumes; --again to redo everything
 
-A row is one data set, cut and method, with the scores of `bayescale.backtest` (all but ``are`` on
+A row is one data set, cut and method (ours by law), with the scores of `bayescale.backtest` (all but ``are`` on
 log loss; ``width_*`` and ``interval_score_*`` by level). Our fits use default settings and are kept
 whatever their diagnostics say; ``ok`` and ``max_rhat`` tell.
 """
@@ -31,7 +31,7 @@ from bayescale.errors import BayescaleError
 from bayescale.runs import Runs
 
 OUT = record.RESULTS / "extrapolation.csv"
-LAW = "chinchilla"
+LAWS = ("bottleneck", "chinchilla")
 OURS = "bayescale"
 BASELINES = ("best_so_far", "log_linear", "huber_bootstrap", "vpnls")
 QUANTILES = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -74,24 +74,28 @@ def chinchilla_parts() -> list[Part]:
 
 
 def score(part: Part, seed: int, trial: dict[str, int]) -> pd.DataFrame:
-    """Scores of our fit and of the baselines on one cut."""
+    """Scores of our fits and of the baselines on one cut."""
     options = {"on_failed": "drop", "seed": seed}
-    ours = backtest(
-        load_law(LAW), part.runs, part.cut, progress=False, strict=False, **options, **trial
-    )
-    seen = diagnose(ours.fit)
-    row = {
-        "method": OURS,
-        **scoring.flat(ours.metrics),
-        "ok": seen.ok,
-        "max_rhat": seen.max_rhat,
-        "min_ess_bulk": seen.min_ess_bulk,
-        "divergences": seen.divergences,
-    }
+    rows = []
+    for law in LAWS:
+        ours = backtest(
+            load_law(law), part.runs, part.cut, progress=False, strict=False, **options, **trial
+        )
+        seen = diagnose(ours.fit)
+        rows.append(
+            {
+                "method": f"{OURS} {law}",
+                **scoring.flat(ours.metrics),
+                "ok": seen.ok,
+                "max_rhat": seen.max_rhat,
+                "min_ess_bulk": seen.min_ess_bulk,
+                "divergences": seen.divergences,
+            }
+        )
     others = baselines(part.runs, cut=part.cut, names=BASELINES, **options)
-    if set(others["n_test"]) != {row["n_test"]}:
+    if set(others["n_test"]) != {row["n_test"] for row in rows}:
         raise SystemExit(f"{part.dataset}, {part.cut}: the methods were not given the same rows")
-    scores = pd.concat([pd.DataFrame([row]), others.rename(columns={"baseline": "method"})])
+    scores = pd.concat([pd.DataFrame(rows), others.rename(columns={"baseline": "method"})])
     scores.insert(0, "dataset", part.dataset)
     scores.insert(1, "cut", part.cut)
     draws = trial.get("draws", "default")
