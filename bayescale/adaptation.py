@@ -57,8 +57,8 @@ def plan(warmup: int, target: float) -> Plan:
 
     Examples
     --------
-    >>> plan(300, 0.8).closes[:3].tolist()
-    [99, 249, -1]
+    >>> plan(300, 0.8).closes[:4].tolist()
+    [99, 149, 249, -1]
     """
     closes: list[int] = []
     start, first, end = _START, _FIRST, _END

@@ -181,12 +181,13 @@ def straighten(
     """The quadratic in straightened coordinates at a mode.
 
     `precision` (G, P, P) and `gradient` (G, P) are the log likelihood's at the groups' coordinates
-    `eta` (G, P), those of `position`. With two crossed factors a block has no coordinates of its
-    own: blocks stay effects, straightened about the population.
+    `eta` (G, P), those of `position`. With two crossed factors, or where only some of
+    what trades varies, a block has no coordinates of its own: blocks stay effects, straightened
+    about the population.
     """
     structure = model.structure
-    if len(structure.factors) > 1:
-        return _straighten_crossed(model, precision, gradient, position, prior_mean, prior_sd)
+    if not ridge.by_group(structure):
+        return _straighten_effects(model, precision, gradient, position, prior_mean, prior_sd)
     shape = layout(structure)
     population = position.population
     center = population_coordinates(structure, population, np)
@@ -234,7 +235,7 @@ def straighten(
     )
 
 
-def _straighten_crossed(
+def _straighten_effects(
     model: Model,
     precision: np.ndarray,
     gradient: np.ndarray,

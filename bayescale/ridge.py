@@ -22,12 +22,20 @@ DERIVATIVE_STEP = 1e-4
 
 
 def applies(structure: Structure) -> bool:
-    """Whether floor and terms all have a population value, and vary by one factor all or none."""
+    """Whether floor and terms all have a population value."""
     if structure.trade is None:
         return False
+    return {structure.trade[0], *structure.trade[1]} <= set(structure.free)
+
+
+def by_group(structure: Structure) -> bool:
+    """Whether groups have straight coordinates of their own: one factor, all that trades varies."""
+    if not structure.factors:
+        return True
+    if len(structure.factors) > 1 or structure.trade is None:
+        return len(structure.factors) == 1
     traded = {structure.trade[0], *structure.trade[1]}
-    varied = set(structure.factors[0].varied) if len(structure.factors) == 1 else traded
-    return traded <= set(structure.free) and traded <= varied
+    return not applies(structure) or traded <= set(structure.factors[0].varied)
 
 
 def log_scale(model: Model, center: np.ndarray) -> np.ndarray:

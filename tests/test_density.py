@@ -31,6 +31,8 @@ CASES = {
     "crossed": ({**ALL_SHARED, "E": ["arch", "corpus"], "alpha": ["arch"]}, 2, None, "t", None),
     "four by two": ({**ALL_SHARED, "E": ["family", "corpus"]}, 1, None, "t+scale", None),
     "separate": ("none", 1, None, "normal", None),
+    "floor alone": ({**ALL_SHARED, "E": ["family"]}, 1, None, "t", None),
+    "a term alone": ({**ALL_SHARED, "A": ["family"]}, 1, None, "normal", None),
     "not additive": ({p: ["family"] for p in ("E", "A", "beta")}, 1, None, "t", None),
     "no floor": ({"N_c": ["family"], "alpha_N": ["family"]}, 1, None, "normal", None),
 }

@@ -6,9 +6,9 @@ leads to them::
 
     python tests/studies/extrapolation.py            # resumes; --again to redo everything
 
-A row is one data set, cut and method (ours by law), with the scores of `bayescale.backtest` (all but ``are`` on
-log loss; ``width_*`` and ``interval_score_*`` by level). Our fits use default settings and are kept
-whatever their diagnostics say; ``ok`` and ``max_rhat`` tell.
+A row is one data set, cut and method (ours by law), with the scores of `bayescale.backtest` (all
+but ``are`` on log loss; ``width_*`` and ``interval_score_*`` by level). Our fits use default
+settings and are kept whatever their diagnostics say; ``ok`` and ``max_rhat`` tell.
 """
 
 from __future__ import annotations
