@@ -101,20 +101,17 @@ def log_prior_population(
 ) -> Array:
     """Log prior density of the population's free coordinates, Jacobians included."""
     parameters = structure.parameters
-    by_value = [
-        k
-        for k, i in enumerate(structure.free)
-        if has_share(parameters[i]) and parameters[i].on == "value"
-    ]
-    own = tuple(k for k in range(len(structure.free)) if k not in by_value)
-    table = PriorTable.of([parameters[structure.free[k]].prior for k in own])
+    free = [parameters[i] for i in structure.free]
+    by_value = [k for k, p in enumerate(free) if has_share(p) and p.on == "value"]
+    own = tuple(k for k in range(len(free)) if k not in by_value)
+    table = PriorTable.of([free[k].prior for k in own])
     total = table.log_density(pick(population, own), xp)
     if not by_value:
         return total
     eta = spread(population, structure.free, structure.size) + structure.base
     values = to_natural(structure, eta, reference, xp)
     for k in by_value:
-        p = parameters[structure.free[k]]
+        p = free[k]
         assert isinstance(p, Parameter)
         _, slope = share_line(p, values, reference, xp)
         total = total + _value_log_density(p.prior, values[p.name], xp)

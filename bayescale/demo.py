@@ -55,6 +55,12 @@ def target_cells(table: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def measured_targets() -> pd.DataFrame:
+    """Final rows of the bundled ladder's target runs, none where none has been trained."""
+    table = datasets.load("ladder", split="all", role="all").table
+    return table[(table["role"] == "target") & (table["is_final"] == 1) & (table["status"] == "ok")]
+
+
 def ladder_fit(seed: int = 0, progress: bool = True, **options: Any) -> Fit:
     """The default fit of the bundled ladder: what varies is pooled over the four families."""
     runs, law = datasets.load("ladder"), load_law(LAW)
@@ -93,8 +99,7 @@ def main(
         raise BayescaleError(why) from None
     say(f"writing to {out.resolve().name}/")
     runs = datasets.load("ladder")
-    everything = datasets.load("ladder", split="all", role="all").table
-    measured = everything[everything["role"] == "target"]
+    measured = measured_targets()
     fitted = ladder_fit(seed, progress)
     say(
         f"fitted {fitted.law.name} to {len(fitted.runs)} of {len(runs)} runs in"

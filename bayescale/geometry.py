@@ -75,6 +75,7 @@ def factorise(
             dense = dense + place.T @ precision @ place
             start += n
     b = structure.block
+    assert b is not None
     prior = _effect_precision(structure, b, log_sd, corr, quadratic, xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
     if "tangent" in quadratic:

@@ -187,7 +187,7 @@ def sample(
     size = layout(structure).size
 
     def together(members: Sequence[int]) -> list[dict[str, np.ndarray]]:
-        padded = [*members, *members[:1] * (TOGETHER - len(members))]
+        padded = [*members, *[members[0]] * (TOGETHER - len(members))]
         generators = [np.random.default_rng([settings.seed, chain, 29]) for chain in padded]
         starts = [finite_start(structure, inputs, draw_start, chain) for chain in padded]
         state: Any = nuts.start(np.stack(starts), FIRST_STEP)
