@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Allocation:
     """A split of a compute budget, with what is lost by not knowing the law better.
 
@@ -68,6 +68,9 @@ class Allocation:
         from bayescale.display import allocation_html
 
         return allocation_html(self)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         lines = [

@@ -31,7 +31,7 @@ _STEP = 0.6  # in log C, between the budgets at which frontiers are found
 _PAIR_COLUMNS = ["pair", "a", "b", "median", "lower", "upper", "p_none"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RecipeComparison:
     """Recipes side by side under the joint posterior.
 
@@ -64,6 +64,14 @@ class RecipeComparison:
         from bayescale.display import comparison_html
 
         return comparison_html(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        shown = ["recipe", "p_best", "expected_regret", "median", "lower_95", "upper_95"]
+        lines = [self.table[shown].to_string(index=False, float_format="{:.4g}".format)]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def compare_recipes(

@@ -258,3 +258,10 @@ def test_a_law_without_sizes_is_refused():
     )
     with pytest.raises(LawError, match="'compute_only' is one of C: fit a law of both"):
         allocate(fit(law=one), 1e22, at={"family": "dense"})
+
+
+def test_an_allocation_prints_in_a_few_lines():
+    plan = allocate(fit(), C=1e22, at={"family": "moe"})
+    assert repr(plan) == str(plan)
+    assert len(repr(plan).splitlines()) < 8
+    assert f"N = {plan.N:.3g}" in repr(plan)

@@ -237,3 +237,10 @@ def test_losses_of_different_evaluation_sets_are_refused():
         compare(own, at={"C": 1e22, "corpus": "prose"})
     same = compare(fit(evaluation="set one"), at={"C": 1e22, "corpus": "prose"})
     assert len(same.table) == 2
+
+
+def test_a_comparison_prints_a_line_a_recipe():
+    comparison = compare(fit(), at={"C": 1e22, "corpus": "prose"})
+    lines = repr(comparison).splitlines()
+    assert lines[0].split()[:3] == ["recipe", "p_best", "expected_regret"]
+    assert {line.split()[0] for line in lines[1:3]} == {"tf", "rnn"}
