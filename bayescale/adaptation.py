@@ -85,9 +85,16 @@ def begin(chains: int, size: int, step_size: float) -> Adaptation:
     wide = np.zeros((chains, size))
     log_step = np.log(step_size)
     return Adaptation(
-        step_size * ones, log_step * ones, zeros, (log_step + np.log(10.0)) * ones, zeros,
-        wide + 1.0, zeros, wide, wide,
-    )  # fmt: skip
+        step_size=step_size * ones,
+        log_average=log_step * ones,
+        error=zeros,
+        centre=(log_step + np.log(10.0)) * ones,
+        count=zeros,
+        variance=wide + 1.0,
+        seen=zeros,
+        mean=wide,
+        squares=wide,
+    )
 
 
 def update(

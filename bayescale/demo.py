@@ -22,7 +22,7 @@ from bayescale.recipes import compare_recipes
 from bayescale.storage import save
 
 DEFAULT_OUT = "bayescale-demo"
-LAW = "bottleneck"  # the ladder's seeds tell gamma from 1, where it would be chinchilla
+LAW = "bottleneck"  # the ladder's runs tell its gamma from 1, at which it would be chinchilla
 BEYOND = 10.0
 
 

@@ -26,7 +26,7 @@ from bayescale.quadratic import Layout, layout
 Array = Any
 
 MANY_LEVELS = 8
-TANGENTS = 2
+TANGENTS = 2  # the second is taken at the conditional mean that the first gives
 
 
 def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

@@ -160,15 +160,10 @@ def _dots(kept: Array, vector: Array) -> Array:
     return jnp.einsum("cks,cs->ck", kept, vector)
 
 
-def _bits(n: Array) -> Array:
-    import jax.lax
-
-    return jax.lax.population_count(n)
-
-
 def turn(chains: Chains, chance: Chance, potential: Potential, plan: Plan) -> tuple[Chains, Turn]:
     """Take one leapfrog step in every chain and draw its consequences."""
     import jax.numpy as jnp
+    from jax.lax import population_count
 
     learnt = chains.adaptation
     variance = learnt.variance
@@ -194,11 +189,11 @@ def turn(chains: Chains, chance: Chance, potential: Potential, plan: Plan) -> tu
     subtree = _choose(taken | chains.fresh, leaf, chains.subtree)
     momentum = chains.subtree_momentum + r
     even = chains.leaf % 2 == 0
-    slot = _bits(chains.leaf >> 1)
+    slot = population_count(chains.leaf >> 1)
     slots = np.arange(MOST_DOUBLINGS)
     write = (even[:, None] & (slots == slot[:, None]))[..., None]
     own = jnp.stack([jnp.sum(variance * r * r, -1), jnp.sum(variance * r * momentum, -1)], axis=-1)
-    closed = _bits(chains.leaf ^ (chains.leaf + 1)) - 1  # subtrees that this leaf completes
+    closed = population_count(chains.leaf ^ (chains.leaf + 1)) - 1  # subtrees that it completes
     inside = (slots <= slot[:, None]) & (slots > (slot - closed)[:, None]) & ~even[:, None]
     turned = jnp.any(inside & _turned_since(chains, variance, r, momentum, own), axis=-1)
 

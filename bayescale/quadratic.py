@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -58,11 +58,12 @@ class Quadratic:
     """The posterior's quadratic over the arrow-shaped linear system; arguments, not constants.
 
     ``dd, d`` hold the dense precision and linear term (the population's prior included), ``uu, u``
-    the blocks', ``ud`` the coupling. Without ``tangent`` blocks are group effects; with it they are
-    a group's own straightened coordinates, scattered about the population's: ``tangent`` is the
-    derivative of the varied coordinates by straightened ones at the population's mode, ``offset``
-    the center of those that have no population value, ``log_scale`` the reference losses of the
-    law's terms.
+    the blocks', ``ud`` the coupling, ``log_scale`` what the law's terms count for in the straight
+    total. Blocks are a group's own straightened coordinates where ``tangent`` is given: the
+    derivative of the varied coordinates by straightened ones at the population's mode, with
+    ``offset`` the center of those that have no population value, and ``apart`` how far each
+    group's terms lie from the population's. They are straightened effects where ``tangents`` are
+    given, the derivatives of each factor's effects by those; and plain effects otherwise.
     """
 
     dd: np.ndarray
@@ -86,8 +87,7 @@ class Quadratic:
         if self.alone:
             factor = inverse_cholesky(self.dd, np)
             mean = factor.T @ (factor @ self.d)
-            curved = {"tangent": self.tangent, "log_scale": self.log_scale}
-            values = {"factor": factor, "mean": mean, **curved}
+            values = {"factor": factor, "mean": mean, "log_scale": self.log_scale}
         else:
             values = {k: getattr(self, k) for k in self.__dataclass_fields__}
         return {k: v for k, v in values.items() if v is not None}
@@ -126,6 +126,34 @@ def _population_prior(
     return precision, linear
 
 
+def _collect(
+    model: Model,
+    precision: np.ndarray,
+    linear: np.ndarray,
+    design: np.ndarray,
+    block: np.ndarray,
+    prior: tuple[np.ndarray, np.ndarray],
+) -> Quadratic:
+    """Sum over groups what is linear in the dense coordinates and the blocks.
+
+    `precision` (G, P, P) and `linear` (G, P) are the groups', `design` (G, P, dense) and `block`
+    (P, varied) the derivatives of their coordinates, `prior` the precision and linear term of the
+    dense ones.
+    """
+    shape, b = layout(model.structure), model.structure.block
+    n_levels, n_varied = shape.block_shape
+    ud = np.zeros((n_levels, n_varied, shape.dense))
+    uu, u = np.zeros((n_levels, n_varied, n_varied)), np.zeros((n_levels, n_varied))
+    if b is not None:
+        level = model.arrays.levels[b]
+        np.add.at(ud, level, np.einsum("pv,gpq,gqj->gvj", block, precision, design))
+        np.add.at(uu, level, np.einsum("pv,gpq,qw->gvw", block, precision, block))
+        np.add.at(u, level, linear @ block)
+    dd = np.einsum("gpi,gpq,gqj->ij", design, precision, design) + prior[0]
+    d = np.einsum("gpi,gp->i", design, linear) + prior[1]
+    return Quadratic(dd, ud, uu, d, u)
+
+
 def assemble(
     model: Model,
     precision: np.ndarray,
@@ -135,23 +163,11 @@ def assemble(
 ) -> Quadratic:
     """Collect the groups' precisions (G, P, P) and linear terms (G, P), effects as blocks."""
     structure = model.structure
-    shape = layout(structure)
-    design = _dense_design(model)
+    varied = () if structure.block is None else structure.factors[structure.block].varied
+    block = np.eye(structure.size)[:, list(varied)]
+    prior = _population_prior(structure, layout(structure).dense, prior_mean, prior_sd)
     linear = linear - precision @ structure.base
-    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
-    dd = np.einsum("gpi,gpq,gqj->ij", design, precision, design) + prior
-    d = np.einsum("gpi,gp->i", design, linear) + prior_linear
-    n_levels, n_varied = shape.block_shape
-    ud = np.zeros((n_levels, n_varied, shape.dense))
-    uu = np.zeros((n_levels, n_varied, n_varied))
-    u = np.zeros((n_levels, n_varied))
-    if structure.block is not None:
-        varied = np.array(structure.factors[structure.block].varied)
-        level = model.arrays.levels[structure.block]
-        np.add.at(ud, level, np.einsum("gvq,gqj->gvj", precision[:, varied, :], design))
-        np.add.at(uu, level, precision[:, varied][:, :, varied])
-        np.add.at(u, level, linear[:, varied])
-    return Quadratic(dd, ud, uu, d, u)
+    return _collect(model, precision, linear, _dense_design(model), block, prior)
 
 
 def placeholder(model: Model) -> Quadratic:
@@ -269,25 +285,13 @@ def _straighten_effects(
     moved = design @ dense + effects[b][levels[b]] @ block.T
     linear = np.einsum("gij,gj->gi", precision, moved) + gradient
 
-    prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
+    plain, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
     n = len(free)
     jacobian = np.eye(shape.dense)
     jacobian[:n, :n] = inner[np.ix_(free, free)]
     offset = np.zeros(shape.dense)
     offset[:n] = jacobian[:n, :n] @ straight - position.population
-    prior_linear = jacobian.T @ (prior_linear + prior @ offset)
-    n_levels, n_varied = shape.block_shape
-    ud = np.zeros((n_levels, n_varied, shape.dense))
-    uu, u = np.zeros((n_levels, n_varied, n_varied)), np.zeros((n_levels, n_varied))
-    np.add.at(ud, levels[b], np.einsum("pv,gpq,gqj->gvj", block, precision, design))
-    np.add.at(uu, levels[b], np.einsum("pv,gpq,qw->gvw", block, precision, block))
-    np.add.at(u, levels[b], linear @ block)
-    return Quadratic(
-        np.einsum("gpi,gpq,gqj->ij", design, precision, design) + jacobian.T @ prior @ jacobian,
-        ud,
-        uu,
-        np.einsum("gpi,gp->i", design, linear) + prior_linear,
-        u,
-        log_scale=log_scale,
-        tangents=tangents,
-    )
+    prior_linear = jacobian.T @ (prior_linear + plain @ offset)
+    prior = jacobian.T @ plain @ jacobian, prior_linear
+    collected = _collect(model, precision, linear, design, block, prior)
+    return replace(collected, log_scale=log_scale, tangents=tangents)

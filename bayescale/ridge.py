@@ -30,12 +30,9 @@ def applies(structure: Structure) -> bool:
 
 def by_group(structure: Structure) -> bool:
     """Whether groups have straight coordinates of their own: one factor, all that trades varies."""
-    if not structure.factors:
-        return True
-    if len(structure.factors) > 1 or structure.trade is None:
-        return len(structure.factors) == 1
-    traded = {structure.trade[0], *structure.trade[1]}
-    return not applies(structure) or traded <= set(structure.factors[0].varied)
+    if len(structure.factors) != 1 or structure.trade is None or not applies(structure):
+        return len(structure.factors) <= 1
+    return {structure.trade[0], *structure.trade[1]} <= set(structure.factors[0].varied)
 
 
 def log_scale(model: Model, center: np.ndarray) -> np.ndarray:

@@ -52,7 +52,6 @@ class Sampled:
     energy: np.ndarray
     n_steps: np.ndarray
     step_size: np.ndarray
-    gradients: int
     compile_seconds: float
     sampling_seconds: float
     sampling_cpu_seconds: float
@@ -227,7 +226,6 @@ def sample(
         energy=joined["energy"],
         n_steps=joined["steps"],
         step_size=joined["step_size"][:, -1],
-        gradients=int(joined["gradients"].sum()),
         compile_seconds=compiled_in,
         sampling_seconds=perf_counter() - began,
         sampling_cpu_seconds=process_time() - cpu,
@@ -243,5 +241,4 @@ def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> dict[str, n
             parts.setdefault(name, []).append(values[ended, k])
     whole = {name: np.concatenate(pieces) for name, pieces in parts.items()}
     wanted = slice(settings.warmup, settings.warmup + settings.draws)
-    gradients = whole["steps"][: wanted.stop].sum()
-    return {name: values[wanted] for name, values in whole.items()} | {"gradients": gradients}
+    return {name: values[wanted] for name, values in whole.items()}

@@ -107,8 +107,8 @@ _TERMS: dict[tuple, Callable] = {}
 def _group_terms(model: Model) -> Terms:
     """Value, gradient and Hessian of each group's log likelihood in its own coordinates.
 
-    The Hessian is of central differences of the gradient, all in one call: a third of the time to
-    compile, and exact enough for a search and for the geometry.
+    The Hessian is of central differences of the gradient, all in one call: quicker to compile than
+    a second derivative, and exact enough for a search and for the geometry.
     """
     import jax
     import jax.numpy as jnp

@@ -172,8 +172,11 @@ def load(path: str | Path) -> Fit:
             f"{path} is not a fit that bayescale saved, or is damaged ({type(error).__name__})"
         ) from None
     if meta.get("format") != FORMAT:
+        given = meta.get("format")
+        older = isinstance(given, int) and given < FORMAT
+        remedy = "fit again and save" if older else "update bayescale"
         raise BayescaleError(
-            f"{path} has format {meta.get('format')!r}; this bayescale reads {FORMAT}: update it"
+            f"{path} has format {given!r}, and this bayescale reads {FORMAT}: {remedy}"
         )
     if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
         raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")

@@ -28,7 +28,7 @@ def gaussian(z):
     return 0.5 * z @ jnp.asarray(np.linalg.inv(COVARIANCE)) @ z
 
 
-def gamma(z):  # log of four Gamma(3, 2) variables
+def gamma(z):  # logs of Gamma(3, 2) variables
     return -jnp.sum(3.0 * z - 2.0 * jnp.exp(z))
 
 
@@ -53,13 +53,13 @@ def program(name):
     return jax.jit(advance)
 
 
-def run(name, draws=4000, warmup=400, chains=4, seed=0, target=0.8):
+def run(name, draws=4000, warmup=400, chains=4, seed=0, target=0.8, size=4):
     rngs = [np.random.default_rng([seed, k]) for k in range(chains)]
-    state = nuts.start(np.stack([r.normal(size=4) for r in rngs]), 0.5)
+    state = nuts.start(np.stack([r.normal(size=size) for r in rngs]), 0.5)
     kept: list[list] = [[] for _ in range(chains)]
     with x64():
         while min(len(one) for one in kept) < warmup + draws:
-            normal = np.stack([r.standard_normal((TURNS, 4)) for r in rngs], axis=1)
+            normal = np.stack([r.standard_normal((TURNS, size)) for r in rngs], axis=1)
             uniform = np.stack([r.random((TURNS, 3)) for r in rngs], axis=1)
             chances = nuts.Chance(normal, uniform)
             state, told = program(name)(state, chances, plan(warmup, target))
@@ -114,13 +114,24 @@ def test_what_a_draw_says_of_itself(normal_draws):
     assert 0.75 < np.mean(normal_draws.accept) < 0.97  # short windows err on the careful side
 
 
-def test_quantiles_of_a_skewed_density():
+@pytest.mark.parametrize("size", [4, nuts.WIDE + 2])  # on both sides of `nuts.WIDE`
+def test_quantiles_of_a_skewed_density(size):
     from scipy import stats
 
-    values = np.exp(run("gamma", seed=1).z)
+    values = np.exp(run("gamma", draws=2000, seed=1, size=size).z)
     for q in (0.025, 0.5, 0.975):
         below = (values < stats.gamma(3, scale=0.5).ppf(q)).astype(float)
         assert np.all(np.abs(below.mean(axis=(0, 1)) - q) < 4 * standard_error(below))
+
+
+def test_turning_is_judged_alike_in_few_and_many_dimensions(monkeypatch):
+    few = run("gamma", draws=100, warmup=100, seed=4)
+    monkeypatch.setattr(nuts, "WIDE", 1)
+    program.cache_clear()
+    many = run("gamma", draws=100, warmup=100, seed=4)
+    program.cache_clear()
+    assert np.array_equal(few.steps[:, :20], many.steps[:, :20])
+    np.testing.assert_allclose(few.z[:, :20], many.z[:, :20], rtol=1e-6)
 
 
 def test_a_funnel_diverges_and_says_so():
@@ -129,7 +140,7 @@ def test_a_funnel_diverges_and_says_so():
     assert np.isfinite(told.z).all()
 
 
-def test_same_seed_same_bits_whatever_stands_beside():
+def test_same_seed_same_bits():
     one = run("gaussian", draws=200, warmup=100, seed=5)
     again = run("gaussian", draws=200, warmup=100, seed=5)
     other = run("gaussian", draws=200, warmup=100, seed=6)

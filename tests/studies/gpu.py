@@ -29,8 +29,9 @@ def measure(seed: int) -> pd.DataFrame:
     import jax
 
     import bayescale as bs
+    from bayescale.demo import ladder_fit
 
-    fit = bs.fit(bs.load_law("chinchilla"), bs.datasets.load("ladder"), on_failed="drop", seed=seed)
+    fit = ladder_fit(seed)
     table = azs.summary(fit.data, kind="all", round_to="none")
     table = table[["mean", "sd", "mcse_mean", "ess_bulk", "r_hat"]].rename_axis("parameter")
     device = jax.devices()[0]

@@ -16,7 +16,7 @@ import pandas as pd
 import record
 from scipy.stats import norm
 
-from bayescale import datasets
+from bayescale.demo import measured_targets
 
 PREDICTED = record.STUDIES / "predicted" / "ladder_targets.csv"
 OUT = record.RESULTS / "ladder_targets.csv"
@@ -26,7 +26,7 @@ LEVELS = (50, 80, 90, 95)
 def outcomes(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     """Join measured runs to the predictions of their cells."""
     cell = ["family", "N", "D"]
-    runs = measured[["run", "seed", *cell, "lr", "loss", "status"]]
+    runs = measured[["run", "seed", *cell, "lr", "loss"]]
     said = predicted.drop(columns=["seed", "versions", "command"])
     table = runs.merge(said, on=cell, how="left", validate="many_to_one")
     if table["median"].isna().any():
@@ -43,11 +43,10 @@ def outcomes(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Write the table and print the count."""
-    try:
-        measured = datasets.load("ladder", split="all", role="target").table
-    except ValueError as error:
-        raise SystemExit(f"no target is measured yet: {error}") from None
-    table = outcomes(pd.read_csv(PREDICTED), measured[measured["is_final"] == 1])
+    measured = measured_targets()
+    if measured.empty:
+        raise SystemExit("no target is measured yet")
+    table = outcomes(pd.read_csv(PREDICTED), measured)
     record.write(OUT, table.assign(**record.provenance(0)))
     counts = ", ".join(f"{int(table[f'inside_{p}'].sum())} in {p}%" for p in LEVELS)
     print(table[["run", "median", "lower_95", "upper_95", "loss", "pit"]].to_string(index=False))
