@@ -207,7 +207,8 @@ def _blocks(
 
     In straight coordinates a group's prior is a curved sheet where families are nearly alike in the
     floor. It is taken tangent at the population's floor as it stands, and at terms as far from the
-    population's as the group's are at the mode.
+    population's as the group's are at the mode. Many groups tell their spread, which then stays
+    away from zero: one tangent at the population will do for all.
     """
     if "tangent" not in quadratic:
         half = factors.linear_block - xp.einsum("...lvi,...i->...lv", factors.cross, dense)
@@ -217,10 +218,11 @@ def _blocks(
     varied = structure.factors[b].varied
     scale = quadratic["log_scale"]
     center = pick(population_coordinates(structure, population, xp), varied)[..., None, :]
-    own = center + quadratic["apart"]
+    many = layout(structure).block_shape[0] > MANY_LEVELS
+    own, tangents = (center, 1) if many else (center + quadratic["apart"], TANGENTS)
     precision = group_precision(structure.factors[b], log_sd[b], corr[b], xp)[..., None, :, :]
     fixed = quadratic["u"] - xp.einsum("lvj,...j->...lv", quadratic["ud"], dense)
-    for step in range(TANGENTS):
+    for step in range(tangents):
         tangent = ridge.inverse_derivative(structure, own, scale, xp, varied)
         straight = ridge.straighten(structure, own, scale, xp, varied)
         pull = precision @ tangent
@@ -229,7 +231,7 @@ def _blocks(
         right = fixed + xp.einsum("...lvw,...lw->...lv", prior, straight)
         right = right + xp.einsum("...lwv,...lw->...lv", pull, center - own)
         half = xp.einsum("...lvw,...lw->...lv", inverse, right)
-        if step + 1 < TANGENTS:
+        if step + 1 < tangents:
             mean = xp.einsum("...lwv,...lw->...lv", inverse, half)
             own = ridge.on_floor(structure, mean, center, xp, varied)
     return inverse, half
