@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.places import diagonal
+
 Array = Any
 
-ELIMINATED = 10
+UNROLLED = 10
 
 
 def inverse_cholesky(matrix: Array, xp: Any) -> Array:
@@ -20,20 +22,32 @@ def inverse_cholesky(matrix: Array, xp: Any) -> Array:
 
 
 def _eliminate(matrix: Array) -> Array:
-    """Inverse factor of small matrices by elimination, a row at a time over the whole batch.
+    """Inverse factor by elimination, a column at a time over the whole batch.
 
-    On a CPU a library call a matrix costs more than the arithmetic.
+    On a CPU a library call a matrix costs more than the arithmetic, and can't be part of a kernel.
     """
+    import jax
     import jax.numpy as jnp
 
     size = matrix.shape[-1]
-    left, inverse = matrix, jnp.broadcast_to(jnp.eye(size), matrix.shape)
-    for j in range(size - 1):
-        below = (np.arange(size) > j)[:, None]
-        factor = jnp.where(below, left[..., :, j : j + 1] / left[..., j : j + 1, j : j + 1], 0.0)
-        left = left - factor * left[..., j : j + 1, :]
-        inverse = inverse - factor * inverse[..., j : j + 1, :]
-    return inverse / jnp.sqrt(jnp.diagonal(left, axis1=-2, axis2=-1))[..., :, None]
+
+    def remove(j: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, inverse = at
+        pivot = jax.lax.dynamic_slice_in_dim(left, j, 1, axis=-2)
+        done = jax.lax.dynamic_slice_in_dim(inverse, j, 1, axis=-2)
+        factor = jax.lax.dynamic_slice_in_dim(left, j, 1, axis=-1)
+        factor = factor / jax.lax.dynamic_slice_in_dim(pivot, j, 1, axis=-1)
+        factor = jnp.where(np.arange(size)[:, None] > j, factor, 0.0)
+        return left - factor * pivot, inverse - factor * done
+
+    at = matrix, jnp.broadcast_to(jnp.eye(size), matrix.shape)
+    if size <= UNROLLED:
+        for j in range(size - 1):
+            at = remove(j, at)
+    else:
+        at = jax.lax.fori_loop(0, size - 1, remove, at)
+    left, inverse = at
+    return inverse / jnp.sqrt(diagonal(left, jnp))[..., :, None]
 
 
 @cache
@@ -45,15 +59,10 @@ def _traced_inverse_cholesky() -> Any:
     """
     import jax
     import jax.numpy as jnp
-    from jax.scipy.linalg import solve_triangular
 
     @jax.custom_vjp
     def value(matrix: Array) -> Array:
-        if matrix.shape[-1] <= ELIMINATED:
-            return _eliminate(matrix)
-        lower = jnp.linalg.cholesky(matrix)
-        identity = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
-        return solve_triangular(lower, identity, lower=True)
+        return _eliminate(matrix)
 
     def forward(matrix: Array) -> tuple[Array, Array]:
         w = value(matrix)

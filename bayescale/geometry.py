@@ -20,7 +20,7 @@ from bayescale import ridge
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Structure
-from bayescale.places import pick
+from bayescale.places import diagonal, pick
 from bayescale.quadratic import Layout, layout
 
 Array = Any
@@ -140,7 +140,7 @@ def _solve(inverse: Array, right: Array, xp: Any) -> Array:
 
 
 def _log_diagonal(inverse: Array, xp: Any) -> Array:
-    return xp.log(xp.diagonal(inverse, axis1=-2, axis2=-1))
+    return xp.log(diagonal(inverse, xp))
 
 
 def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tuple[Position, Array]:

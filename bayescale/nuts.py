@@ -5,6 +5,8 @@ joins its subtree, a subtree its tree, a tree becomes a draw, a draw teaches war
 not keep pace, so none waits for another's longer tree, and a program holds the gradient once. The
 tree is the iterative one of Phan, Pradhan and Jankowiak (2019), with multinomial sampling along it
 (Betancourt 2017). Randomness comes in as data, from each chain's own generator.
+
+A turn is a few kernels, the potential's among them: starting one costs more than running it.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayescale.adaptation import Adaptation, Plan, begin, update
+from bayescale.kernels import Wrap, as_it_is
 
 Array = Any
 
 MOST_DOUBLINGS = 10
 DIVERGENCE = 1000.0
-WIDE = 32  # from here on a library's product is the faster
 
 Potential = Callable[[Array], tuple[Array, Array, Array]]
 
 
 class End(NamedTuple):
-    """One end of a trajectory, one row a chain: position, momentum, gradient of the potential."""
+    """One end of a trajectory, (chains, size): position, momentum, gradient of the potential."""
 
     z: Array
     r: Array
@@ -34,29 +36,21 @@ class End(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """A candidate for the next draw: position, gradient, potential, energy, and two log terms."""
+    """A candidate for the next draw: position and gradient (chains, size), and its numbers.
+
+    The numbers (chains, 4) are potential, energy, log prior and log likelihood.
+    """
 
     z: Array
     gradient: Array
-    potential: Array
-    energy: Array
-    terms: Array
+    numbers: Array
 
 
-class Chains(NamedTuple):
-    """Where every chain stands inside its tree."""
+class Numbers(NamedTuple):
+    """What else a chain holds in single numbers, (chains,) each; `Chains` holds them stacked."""
 
-    left: End
-    right: End
-    tree: Draw
-    subtree: Draw
     tree_log_weight: Array
-    tree_momentum: Array
     subtree_log_weight: Array
-    subtree_momentum: Array
-    kept_r: Array
-    kept_momentum: Array
-    kept_dots: Array
     energy: Array
     direction: Array
     depth: Array
@@ -65,6 +59,29 @@ class Chains(NamedTuple):
     accepted: Array
     transition: Array
     fresh: Array
+
+
+class Chains(NamedTuple):
+    """Where every chain stands inside its tree.
+
+    Attributes
+    ----------
+    kept : array, shape (chains, MOST_DOUBLINGS, 2, size)
+        Momentum, and the subtree's summed momentum, at the leaves that later ones compare with.
+    kept_dots : array, shape (chains, MOST_DOUBLINGS, 2)
+        Their inner products with the leaf's own momentum.
+    numbers : array, shape (chains, len(Numbers._fields))
+    """
+
+    left: End
+    right: End
+    tree: Draw
+    subtree: Draw
+    tree_momentum: Array
+    subtree_momentum: Array
+    kept: Array
+    kept_dots: Array
+    numbers: Array
     adaptation: Adaptation
 
 
@@ -76,47 +93,77 @@ class Chance(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one turn says: whether a transition ended, and if so with what."""
+    """What one turn says: whether a transition ended, and if so with what.
+
+    Attributes
+    ----------
+    z : array, shape (chains, size)
+    numbers : array, shape (chains, len(Said._fields))
+    """
+
+    z: Array
+    numbers: Array
+
+
+class Said(NamedTuple):
+    """The numbers of a `Turn`, (chains,) each."""
 
     ended: Array
-    z: Array
     diverged: Array
+    potential: Array
     energy: Array
+    log_prior: Array
+    log_likelihood: Array
     steps: Array
     accept: Array
     step_size: Array
-    terms: Array
+
+
+def _unstack(numbers: Array) -> list[Array]:
+    return [numbers[..., i] for i in range(numbers.shape[-1])]
 
 
 def start(z: np.ndarray, step_size: float) -> Chains:
     """Chains at positions (chains, size) whose gradients are not known yet."""
     n, size = z.shape
-    zeros, wide, whole = np.zeros(n), np.zeros((n, size)), np.zeros(n, np.int64)
-    end = End(z, wide, wide)
-    draw = Draw(z, wide, zeros, zeros, np.zeros((n, 2)))
-    kept = np.zeros((n, MOST_DOUBLINGS, size))
+    zeros, wide = np.zeros(n), np.zeros((n, size))
+    end, draw = End(z, wide, wide), Draw(z, wide, np.zeros((n, 4)))
+    numbers = Numbers(*[zeros] * len(Numbers._fields))._replace(
+        subtree_log_weight=zeros - np.inf, direction=zeros + 1.0, fresh=zeros + 1.0
+    )
     return Chains(
         left=end,
         right=end,
         tree=draw,
         subtree=draw,
-        tree_log_weight=zeros,
         tree_momentum=wide,
-        subtree_log_weight=np.full(n, -np.inf),
         subtree_momentum=wide,
-        kept_r=kept,
-        kept_momentum=kept,
+        kept=np.zeros((n, MOST_DOUBLINGS, 2, size)),
         kept_dots=np.zeros((n, MOST_DOUBLINGS, 2)),
-        energy=zeros,
-        direction=np.ones(n),
-        depth=whole,
-        leaf=whole,
-        steps=whole,
-        accepted=zeros,
-        transition=whole,
-        fresh=np.ones(n, bool),
+        numbers=np.stack(numbers, axis=-1),
         adaptation=begin(n, size, step_size),
     )
+
+
+def turn(
+    chains: Chains, chance: Chance, potential: Potential, plan: Plan, wrap: Wrap = as_it_is
+) -> tuple[Chains, Turn]:
+    """Take one leapfrog step in every chain and draw its consequences.
+
+    Parameters
+    ----------
+    chains : Chains
+    chance : Chance
+    potential : callable
+        Of positions (chains, size): the potential (chains,), its gradient, and log prior and log
+        likelihood (chains, 2).
+    plan : Plan
+    wrap : callable
+        Makes a kernel of a function.
+    """
+    z, half, length = wrap(_leap)(chains)
+    value, gradient, terms = wrap(potential)(z)
+    return wrap(_follow)(chains, chance, plan, z, half, length, value, gradient, terms)
 
 
 def _choose(which: Array, yes: Any, no: Any) -> Any:
@@ -130,121 +177,153 @@ def _choose(which: Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(leaf, yes, no)
 
 
-def _turning(variance: Array, first: Array, last: Array, total: Array) -> Array:
-    """Whether a trajectory with these end momenta and summed momentum has begun to return."""
+def _leap(chains: Chains) -> tuple[Array, Array, Array]:
+    """The next leaf's position, its momentum half a step earlier, and the step's length."""
     import jax.numpy as jnp
 
-    middle = variance * (total - 0.5 * (first + last))
-    return (jnp.sum(first * middle, -1) <= 0) | (jnp.sum(last * middle, -1) <= 0)
+    n = Numbers(*_unstack(chains.numbers))
+    learnt = chains.adaptation
+    at = _choose(n.direction > 0, chains.right, chains.left)
+    length = jnp.where(n.fresh > 0, 0.0, learnt.step_size * n.direction)[:, None]
+    half = at.r - 0.5 * length * at.gradient
+    return at.z + length * learnt.variance * half, half, length
 
 
-def _turned_since(chains: Chains, variance: Array, r: Array, total: Array, own: Array) -> Array:
-    """Whether the stretch from each kept leaf to this one has begun to return, (chains, slots).
-
-    `_turning` written out in inner products, so that nothing of (chains, slots, size) is made.
-    """
-    with_total = _dots(chains.kept_r, variance * total)
-    with_r = _dots(chains.kept_r, variance * r)
-    earlier = _dots(chains.kept_momentum, variance * r)
-    first = with_total - chains.kept_dots[..., 1] + 0.5 * (chains.kept_dots[..., 0] - with_r)
-    last = own[:, 1:] - earlier + 0.5 * (with_r - own[:, :1])
-    return (first <= 0) | (last <= 0)
-
-
-def _dots(kept: Array, vector: Array) -> Array:
-    """Inner products of (chains, slots, size) with (chains, size)."""
+def _dot(a: Array, b: Array) -> Array:
     import jax.numpy as jnp
 
-    if kept.shape[-1] < WIDE:
-        return jnp.sum(kept * vector[:, None], axis=-1)
-    return jnp.einsum("cks,cs->ck", kept, vector)
+    return jnp.sum(a * b, axis=-1)
 
 
-def turn(chains: Chains, chance: Chance, potential: Potential, plan: Plan) -> tuple[Chains, Turn]:
-    """Take one leapfrog step in every chain and draw its consequences."""
+def _follow(
+    chains: Chains,
+    chance: Chance,
+    plan: Plan,
+    z: Array,
+    half: Array,
+    length: Array,
+    value: Array,
+    gradient: Array,
+    terms: Array,
+) -> tuple[Chains, Turn]:
+    """Everything that follows from a leaf once its gradient is known."""
     import jax.numpy as jnp
     from jax.lax import population_count
 
+    n = Numbers(*_unstack(chains.numbers))
     learnt = chains.adaptation
     variance = learnt.variance
-    forward = chains.direction > 0
-    at = _choose(forward, chains.right, chains.left)
-    length = jnp.where(chains.fresh, 0.0, learnt.step_size * chains.direction)[:, None]
-    r = at.r - 0.5 * length * at.gradient
-    z = at.z + length * variance * r
-    value, gradient, terms = potential(z)
-    r = r - 0.5 * length * gradient
-    energy = value + 0.5 * jnp.sum(variance * r**2, axis=-1)
+    fresh, forward = n.fresh > 0, n.direction > 0
+    r = half - 0.5 * length * gradient
+    scaled = variance * r
+    kinetic = 0.5 * _dot(r, scaled)
+    energy = value + kinetic
 
-    excess = energy - chains.energy
+    excess = energy - n.energy
     excess = jnp.where(jnp.isnan(excess), jnp.inf, excess)
-    diverged = (excess > DIVERGENCE) & ~chains.fresh
-    accepted = chains.accepted + jnp.exp(-jnp.maximum(excess, 0.0))
-    steps = chains.steps + 1
+    diverged = (excess > DIVERGENCE) & ~fresh
+    accepted = n.accepted + jnp.exp(-jnp.maximum(excess, 0.0))
+    steps = n.steps + 1.0
 
     # The leaf joins its subtree.
-    log_weight = jnp.logaddexp(chains.subtree_log_weight, -excess)
+    log_weight = jnp.logaddexp(n.subtree_log_weight, -excess)
     taken = chance.uniform[:, 0] < jnp.exp(-excess - log_weight)
-    leaf = Draw(z, gradient, value, energy, terms)
-    subtree = _choose(taken | chains.fresh, leaf, chains.subtree)
+    own = jnp.concatenate([value[:, None], energy[:, None], terms], axis=-1)
+    subtree = _choose(taken | fresh, Draw(z, gradient, own), chains.subtree)
     momentum = chains.subtree_momentum + r
-    even = chains.leaf % 2 == 0
-    slot = population_count(chains.leaf >> 1)
+
+    # Has any stretch that ends at this leaf begun to return?
+    scaled_momentum = variance * momentum
+    own_dots = jnp.stack([2.0 * kinetic, _dot(r, scaled_momentum)], axis=-1)
+    leaf = n.leaf.astype(int)
+    even = leaf % 2 == 0
+    slot = population_count(leaf >> 1)
     slots = np.arange(MOST_DOUBLINGS)
-    write = (even[:, None] & (slots == slot[:, None]))[..., None]
-    own = jnp.stack([jnp.sum(variance * r * r, -1), jnp.sum(variance * r * momentum, -1)], axis=-1)
-    closed = population_count(chains.leaf ^ (chains.leaf + 1)) - 1  # subtrees that it completes
+    closed = population_count(leaf ^ (leaf + 1)) - 1  # subtrees that the leaf completes
     inside = (slots <= slot[:, None]) & (slots > (slot - closed)[:, None]) & ~even[:, None]
-    turned = jnp.any(inside & _turned_since(chains, variance, r, momentum, own), axis=-1)
+    stretch = _turned_since(chains, scaled, scaled_momentum, own_dots)
+    turned = jnp.any(inside & stretch, axis=-1)
+    write = even[:, None] & (slots == slot[:, None])
 
     # The subtree joins its tree.
     here = End(z, r, gradient)
     left, right = _choose(forward, chains.left, here), _choose(forward, here, chains.right)
     failed = turned | diverged
-    whole = (chains.leaf + 1 == 1 << chains.depth) & ~failed
-    ratio = log_weight - chains.tree_log_weight
+    whole = (leaf + 1 == 1 << n.depth.astype(int)) & ~failed
+    ratio = log_weight - n.tree_log_weight
     taken = whole & (chance.uniform[:, 1] < jnp.exp(jnp.minimum(ratio, 0.0)))
-    tree = _choose(taken | chains.fresh, subtree, chains.tree)
-    tree_log_weight = jnp.logaddexp(chains.tree_log_weight, log_weight)
-    tree_log_weight = jnp.where(whole, tree_log_weight, chains.tree_log_weight)
+    tree = _choose(taken | fresh, subtree, chains.tree)
+    tree_log_weight = jnp.logaddexp(n.tree_log_weight, log_weight)
+    tree_log_weight = jnp.where(whole, tree_log_weight, n.tree_log_weight)
     tree_momentum = chains.tree_momentum + whole[:, None] * momentum
-    depth = chains.depth + whole
+    depth = n.depth + whole
     returned = whole & _turning(variance, left.r, right.r, tree_momentum)
-    ended = failed | returned | (depth >= MOST_DOUBLINGS) | chains.fresh
+    ended = failed | returned | (depth >= MOST_DOUBLINGS) | fresh
 
     # The tree becomes a draw, and a new one begins.
+    drawn = ended & ~fresh
     accept = accepted / steps
-    drawn = ended & ~chains.fresh
-    learning = drawn & (chains.transition < plan.warmup)
-    better = update(learnt, plan, chains.transition, accept, tree.z, jnp)
+    learning = drawn & (n.transition < plan.warmup)
+    better = update(learnt, plan, n.transition, accept, tree.z, jnp)
     adaptation = _choose(learning, better, learnt)
     fresh_r = chance.normal / jnp.sqrt(adaptation.variance)
     begun = End(tree.z, fresh_r, tree.gradient)
-    new_energy = tree.potential + 0.5 * jnp.sum(chance.normal**2, axis=-1)
+    new_energy = tree.numbers[:, 0] + 0.5 * _dot(chance.normal, chance.normal)
     restart = ended | whole
-    told = Turn(drawn, tree.z, diverged, tree.energy, steps, accept, learnt.step_size, tree.terms)
+    said = Said(
+        ended=drawn,
+        diverged=diverged,
+        potential=tree.numbers[:, 0],
+        energy=tree.numbers[:, 1],
+        log_prior=tree.numbers[:, 2],
+        log_likelihood=tree.numbers[:, 3],
+        steps=steps,
+        accept=accept,
+        step_size=learnt.step_size,
+    )
+    numbers = Numbers(
+        tree_log_weight=jnp.where(ended, 0.0, tree_log_weight),
+        subtree_log_weight=jnp.where(restart, -jnp.inf, log_weight),
+        energy=jnp.where(ended, new_energy, n.energy),
+        direction=jnp.where(restart, jnp.where(chance.uniform[:, 2] < 0.5, -1.0, 1.0), n.direction),
+        depth=jnp.where(ended, 0.0, depth),
+        leaf=jnp.where(restart, 0.0, n.leaf + 1.0),
+        steps=jnp.where(ended, 0.0, steps),
+        accepted=jnp.where(ended, 0.0, accepted),
+        transition=n.transition + drawn,
+        fresh=jnp.zeros_like(n.fresh),
+    )
+    kept = jnp.where(write[..., None, None], jnp.stack([r, momentum], axis=1)[:, None], chains.kept)
     following = Chains(
         left=_choose(ended, begun, left),
         right=_choose(ended, begun, right),
-        tree=tree._replace(energy=jnp.where(ended, new_energy, tree.energy)),
+        tree=tree,
         subtree=subtree,
-        tree_log_weight=jnp.where(ended, 0.0, tree_log_weight),
         tree_momentum=_choose(ended, fresh_r, tree_momentum),
-        subtree_log_weight=jnp.where(restart, -jnp.inf, log_weight),
         subtree_momentum=_choose(restart, jnp.zeros_like(momentum), momentum),
-        kept_r=jnp.where(write, r[:, None], chains.kept_r),
-        kept_momentum=jnp.where(write, momentum[:, None], chains.kept_momentum),
-        kept_dots=jnp.where(write, own[:, None], chains.kept_dots),
-        energy=jnp.where(ended, new_energy, chains.energy),
-        direction=jnp.where(
-            restart, jnp.where(chance.uniform[:, 2] < 0.5, -1.0, 1.0), chains.direction
-        ),
-        depth=jnp.where(ended, 0, depth),
-        leaf=jnp.where(restart, 0, chains.leaf + 1),
-        steps=jnp.where(ended, 0, steps),
-        accepted=jnp.where(ended, 0.0, accepted),
-        transition=chains.transition + drawn,
-        fresh=jnp.zeros_like(chains.fresh),
+        kept=kept,
+        kept_dots=jnp.where(write[..., None], own_dots[:, None], chains.kept_dots),
+        numbers=jnp.stack(numbers, axis=-1),
         adaptation=adaptation,
     )
-    return following, told
+    return following, Turn(tree.z, jnp.stack([a.astype(z.dtype) for a in said], axis=-1))
+
+
+def _turning(variance: Array, first: Array, last: Array, total: Array) -> Array:
+    """Whether a trajectory with these end momenta and summed momentum has begun to return."""
+    middle = variance * (total - 0.5 * (first + last))
+    return (_dot(first, middle) <= 0) | (_dot(last, middle) <= 0)
+
+
+def _turned_since(chains: Chains, scaled: Array, scaled_momentum: Array, own: Array) -> Array:
+    """Whether the stretch from each kept leaf to this one has begun to return, (chains, slots).
+
+    `_turning` written out in inner products, so that nothing of (chains, slots, size) is made;
+    `scaled` and `scaled_momentum` are the leaf's momentum and its subtree's, times the variance.
+    """
+    with_momentum = _dot(chains.kept[:, :, 0], scaled_momentum[:, None])
+    with_r = _dot(chains.kept[:, :, 0], scaled[:, None])
+    earlier = _dot(chains.kept[:, :, 1], scaled[:, None])
+    first = with_momentum - chains.kept_dots[..., 1] + 0.5 * (chains.kept_dots[..., 0] - with_r)
+    last = own[:, 1:] - earlier + 0.5 * (with_r - own[:, :1])
+    return (first <= 0) | (last <= 0)

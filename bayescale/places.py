@@ -30,3 +30,8 @@ def pick(values: Array, index: tuple[int, ...]) -> Array:
 def replace(values: Array, place: int, new: Array, xp: Any) -> Array:
     """Values (..., size) with `new` (...) at one place."""
     return xp.where(np.arange(values.shape[-1]) == place, new[..., None], values)
+
+
+def diagonal(matrix: Array, xp: Any) -> Array:
+    """The diagonals (..., size) of square matrices."""
+    return xp.sum(matrix * np.eye(matrix.shape[-1]), axis=-1)

@@ -20,6 +20,7 @@ from bayescale import nuts
 from bayescale.adaptation import Plan, plan
 from bayescale.density import log_likelihood, log_prior
 from bayescale.geometry import unwhiten
+from bayescale.kernels import Wrap, compile_small
 from bayescale.model import Structure
 from bayescale.precision import x64
 from bayescale.quadratic import layout
@@ -28,6 +29,7 @@ PIECE = 256
 TOGETHER = 2
 START_TRIES = 12
 FIRST_STEP = 0.5
+ENDED = nuts.Said._fields.index("ended")
 
 
 @dataclass(frozen=True)
@@ -93,38 +95,30 @@ def _compile(structure: Structure, data: dict, chains: int) -> Any:
     if key in _PROGRAMS:
         return _PROGRAMS[key]
 
-    def advance(state: nuts.Chains, chances: nuts.Chance, data: dict, schedule: Plan) -> Any:
-        def potential(z: Any) -> tuple[Any, Any, Any]:
-            def value(flat: Any) -> tuple[Any, Any]:
-                prior, likelihood, log_jacobian = log_density(structure, flat, data, jnp)
-                terms = jnp.stack([prior, likelihood])
-                return -(prior + likelihood + log_jacobian), terms
+    def value(flat: Any, data: dict) -> tuple[Any, Any]:
+        prior, likelihood, log_jacobian = log_density(structure, flat, data, jnp)
+        terms = jnp.stack([prior, likelihood])
+        return -(prior + likelihood + log_jacobian), terms
 
-            (u, terms), gradient = jax.vmap(jax.value_and_grad(value, has_aux=True))(z)
-            return u, gradient, terms
+    def build(wrap: Wrap) -> Callable:
+        def advance(state: nuts.Chains, chances: nuts.Chance, data: dict, schedule: Plan) -> Any:
+            def potential(z: Any) -> tuple[Any, Any, Any]:
+                both = jax.value_and_grad(lambda flat: value(flat, data), has_aux=True)
+                (u, terms), gradient = jax.vmap(both)(z)
+                return u, gradient, terms
 
-        return jax.lax.scan(
-            lambda s, chance: nuts.turn(s, chance, potential, schedule), state, chances
-        )
+            def step(state: nuts.Chains, chance: nuts.Chance) -> tuple[nuts.Chains, nuts.Turn]:
+                return nuts.turn(state, chance, potential, schedule, wrap)
+
+            return jax.lax.scan(step, state, chances)
+
+        return advance
 
     size = layout(structure).size
     state = nuts.start(np.zeros((chains, size)), FIRST_STEP)
     chances = nuts.Chance(np.zeros((PIECE, chains, size)), np.zeros((PIECE, chains, 3)))
-    lowered = jax.jit(advance).lower(state, chances, data, plan(100, 0.8))
-    _PROGRAMS[key] = _single_threaded(lowered)
+    _PROGRAMS[key] = compile_small(build, state, chances, data, plan(100, 0.8))
     return _PROGRAMS[key]
-
-
-def _single_threaded(lowered: Any) -> Any:
-    """Compile for one core: chains run side by side, and small kernels lose by being spread."""
-    import jax
-
-    if jax.default_backend() == "cpu":
-        try:
-            return lowered.compile(compiler_options={"xla_cpu_multi_thread_eigen": False})
-        except Exception:  # an XLA that has dropped the option; only speed is lost
-            return lowered.compile()
-    return lowered.compile()
 
 
 def prepare(structure: Structure, inputs: dict) -> float:
@@ -198,7 +192,7 @@ def sample(
                     raise Interrupted("sampling interrupted")
                 state, turns = program(state, _chance(generators, size), inputs, schedule)
                 told.append(nuts.Turn(*(np.asarray(part) for part in turns)))
-                done = done + told[-1].ended.sum(axis=0)
+                done = done + (told[-1].numbers[..., ENDED] > 0).sum(axis=0)
                 with lock:
                     finished[list(members)] = np.minimum(done[: len(members)], wanted)
                     if progress is not None:
@@ -220,11 +214,11 @@ def sample(
     joined = {name: np.stack([one[name] for one in results]) for name in results[0]}
     return Sampled(
         flat=joined["z"],
-        log_prior=joined["terms"][..., 0],
-        log_likelihood=joined["terms"][..., 1],
-        diverging=joined["diverged"],
+        log_prior=joined["log_prior"],
+        log_likelihood=joined["log_likelihood"],
+        diverging=joined["diverged"] > 0,
         energy=joined["energy"],
-        n_steps=joined["steps"],
+        n_steps=joined["steps"].astype(int),
         step_size=joined["step_size"][:, -1],
         compile_seconds=compiled_in,
         sampling_seconds=perf_counter() - began,
@@ -234,11 +228,9 @@ def sample(
 
 def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> dict[str, np.ndarray]:
     """What chain `k` drew after its warm-up."""
-    parts: dict[str, list[np.ndarray]] = {}
-    for turns in told:
-        ended = turns.ended[:, k]
-        for name, values in zip(turns._fields, turns, strict=True):
-            parts.setdefault(name, []).append(values[ended, k])
-    whole = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+    ended = [turns.numbers[:, k, ENDED] > 0 for turns in told]
+    parts = {"z": [turns.z[here, k] for turns, here in zip(told, ended, strict=True)]}
+    for i, name in enumerate(nuts.Said._fields):
+        parts[name] = [turns.numbers[here, k, i] for turns, here in zip(told, ended, strict=True)]
     wanted = slice(settings.warmup, settings.warmup + settings.draws)
-    return {name: values[wanted] for name, values in whole.items()}
+    return {name: np.concatenate(pieces)[wanted] for name, pieces in parts.items()}

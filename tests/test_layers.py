@@ -21,7 +21,7 @@ catalog optimum budgets frontiers
 runs identifiability rows
 datasets
 places noise model coordinates ridge density cholesky quadratic geometry starts
-prior_check adaptation nuts sampling numpyro_model
+prior_check kernels adaptation nuts sampling numpyro_model
 fitting diagnostics storage
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
