@@ -22,7 +22,7 @@ runs identifiability rows
 datasets
 places kernels noise model coordinates ridge density cholesky quadratic geometry starts
 prior_check adaptation nuts sampling quick_convergence lanes numpyro_model
-fitting diagnostics storage shelf many_fits
+fitting diagnostics storage shelf many_fits machine
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms recipes

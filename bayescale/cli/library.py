@@ -1,4 +1,4 @@
-"""The commands that need no runs: `laws` and `demo`."""
+"""The commands that need no runs: `laws`, `demo` and `doctor`."""
 
 from __future__ import annotations
 
@@ -85,3 +85,16 @@ def demo(out: Path) -> None:
 
     start()
     main(out=out, progress=show_progress())
+
+
+@click.command(cls=Command)
+@json_option
+def doctor(as_json: bool) -> Answer:
+    """Say what bayescale finds on this machine, and what it would use."""
+    from bayescale.cli.session import start
+    from bayescale.machine import doctor as look
+
+    start()
+    found = look()
+    told = {**found.facts, "plan": found.plan, "problems": found.problems}
+    return Answer(told, lambda console: console.print(str(found), soft_wrap=True))

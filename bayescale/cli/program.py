@@ -12,7 +12,7 @@ import click
 import bayescale
 from bayescale.cli.answers import allocate, compare, predict
 from bayescale.cli.fits import backtest, fit
-from bayescale.cli.library import demo, laws
+from bayescale.cli.library import demo, doctor, laws
 from bayescale.cli.output import say
 from bayescale.errors import BayescaleError, ConvergenceError
 
@@ -37,7 +37,7 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, laws, fit, predict, allocate, compare, backtest):
+for command in (demo, doctor, laws, fit, predict, allocate, compare, backtest):
     program.add_command(command)
 
 

@@ -1,0 +1,1 @@
+"""What `speed.py` times: samplers of one posterior, gradients, whole processes, many fits."""
