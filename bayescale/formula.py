@@ -40,10 +40,20 @@ def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
         return -_walk(node.operand, env, xp)
     if isinstance(node, Call):
         return getattr(xp, node.function)(*(_walk(a, env, xp) for a in node.arguments))
-    right = _walk(node.right, env, xp)
-    if node.symbol == "**" and isinstance(node.left, Name) and log_name(node.left.id) in env:
-        return xp.exp(right * env[log_name(node.left.id)])
-    return _OPERATIONS[node.symbol](_walk(node.left, env, xp), right)
+    if (log := _log_of_power(node, env, xp)) is not None:
+        return xp.exp(log)
+    left = _walk(node.left, env, xp)
+    if node.symbol == "/" and (log := _log_of_power(node.right, env, xp)) is not None:
+        return left * xp.exp(-log)
+    return _OPERATIONS[node.symbol](left, _walk(node.right, env, xp))
+
+
+def _log_of_power(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
+    """The logarithm of a power of a name whose own logarithm is at hand; else None."""
+    if not (isinstance(node, Binary) and node.symbol == "**" and isinstance(node.left, Name)):
+        return None
+    known = env.get(log_name(node.left.id))
+    return None if known is None else _walk(node.right, env, xp) * known
 
 
 def log_name(name: str) -> str:
