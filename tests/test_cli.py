@@ -239,8 +239,8 @@ def test_help_and_version(capsys):
     assert bayescale.__version__ in capsys.readouterr().out
 
 
-def test_commands_are_those_of_the_contract():
-    names = {"demo", "laws", "fit", "predict", "allocate", "compare", "backtest"}
+def test_commands_are_those_of_the_contract_and_the_doctor():
+    names = {"demo", "doctor", "laws", "fit", "predict", "allocate", "compare", "backtest"}
     assert set(program.program.commands) == names
 
 
