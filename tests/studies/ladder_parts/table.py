@@ -13,7 +13,7 @@ from pathlib import Path
 COLUMNS = (
     "run family recipe corpus evaluation seed N N_total D C step lr batch loss loss_heldout_se "
     "loss_prose loss_prose_heldout_se loss_code loss_code_heldout_se role split is_final status "
-    "seconds"
+    "seconds stage"
 ).split()
 Row = Mapping[str, object]
 
@@ -50,7 +50,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     os.replace(draft, path)
 
 
-def append(path: Path, lock: Path, rows: Sequence[Row]) -> None:
+def append(path: Path, lock: Path, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> None:
     """Add the rows of one finished run."""
     with locked(lock):
-        write(path, COLUMNS, [*read(path), *rows])
+        write(path, columns, [*read(path), *rows])
