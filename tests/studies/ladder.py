@@ -36,6 +36,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import numpy as np
 from ladder_parts import corpus, feeds, nets, rates, schedules, table, train, worker
+from ladder_parts.grid import HORIZONS, MEGABYTE, RECIPES, SIZES
 from ladder_parts.trial import CHECKPOINTS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,11 +44,7 @@ RESULTS = ROOT / "bayescale" / "data" / "ladder.csv"
 SOURCES = ROOT / "bayescale" / "data" / "ladder_corpora.csv"
 PREDICTED = "tests/studies/predicted/ladder_targets.csv"
 
-RECIPES = ("transformer", "gatedconv")
-SIZES = ("3e3", "1e4", "3e4", "1e5")
 TARGET_SIZE = "3e5"
-MEGABYTE = 512  # steps
-HORIZONS = (1, 2, 4)
 SWEEP_HORIZONS = (1, 2)
 TARGET_HORIZON = 14
 SWEEP_SEED = 0

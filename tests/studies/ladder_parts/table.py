@@ -6,7 +6,7 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ Row = Mapping[str, object]
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path, wait: bool = True) -> Generator[bool]:
     """Hold a lock for as long as the process lives and the block lasts; tell whether it is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
