@@ -19,7 +19,7 @@ columns cells tables
 card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
-datasets
+dataset_cards datasets
 places noise model coordinates ridge density cholesky quadratic geometry starts
 prior_check kernels adaptation nuts sampling numpyro_model
 fitting diagnostics storage

@@ -103,7 +103,7 @@ def row(
     losses = {name: reading.losses.get(name, (None, None)) for name in CORPORA}
     made: dict[str, object] = {
         "run": trial.run,
-        "family": trial.family,
+        "family": f"{trial.family}/{evaluation}" if trial.evaluations else trial.family,
         "recipe": trial.recipe,
         "corpus": trial.corpus,
         "evaluation": evaluation,
@@ -126,6 +126,8 @@ def row(
     if "schedule" in trial.labels:
         spent = rates[: reading.step].astype(np.float64)
         made |= {"lr": f"{spent[-1]:.6g}", "lr_peak": f"{lr:.6g}", "lr_sum": f"{spent.sum():.6g}"}
+    if "U" in trial.labels:  # at a reading in the first pass, what has been seen so far
+        made["U"] = min(seen, trial.seen // trial.epochs)
     pairs = {"loss": losses[evaluation]} | {f"loss_{name}": pair for name, pair in losses.items()}
     for column, (loss, error) in pairs.items():
         made[column] = "" if loss is None else f"{loss:.6f}"
