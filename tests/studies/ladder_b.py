@@ -6,8 +6,7 @@
     python tests/studies/ladder_b.py status
 
 What is trained, and why those runs, stands in ``ladder_parts.stage_b``. The order: replicates,
-N = 3e5 (refused until its predictions are committed), isoFLOP slices with their first seed,
-schedules, repeats, mixtures, and the second seeds of the slices.
+N = 3e5 (refused until its predictions are committed), isoFLOP slices, schedules, repeats, mixtures.
 """
 
 from __future__ import annotations
@@ -65,16 +64,11 @@ def peak_rate(trial: Trial, _: Rows) -> float:
 def tasks() -> list[worker.Task]:
     """All runs, in the order of training."""
     sets = stage_b.sets()
-    made = [
+    return [
         worker.Task(trial, one.path, one.columns, lambda rows, trial=trial: peak_rate(trial, rows))
         for one in sets.values()
         for trial in one.trials
     ]
-
-    def late(task: worker.Task) -> bool:
-        return "budget" in task.trial.labels and task.trial.seed > 1
-
-    return sorted(made, key=late)
 
 
 def done() -> dict[str, float]:

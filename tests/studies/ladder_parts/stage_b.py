@@ -87,31 +87,32 @@ def extension() -> tuple[Trial, ...]:
 def isoflop() -> tuple[Trial, ...]:
     """Three budgets of six sizes, both recipes on prose; D is what the counted C leaves.
 
-    Budgets and sizes were placed with stage A's fit so that the best size of each recipe lies
-    inside its slice, and the smallest model still sees no byte twice.
+    Budgets and sizes were placed with stage A's runs so that the best size of each recipe lies
+    inside its slice, and the smallest model still sees no byte twice. One seed: what seeds differ
+    by is known from the ladder.
     """
-    made = []
-    for seed in SEEDS:
-        for budget, sizes in BUDGETS.items():
-            for recipe in RECIPES:
-                for size in sizes:
-                    a_step = nets.training_flops(nets.SHAPES[recipe, size], nets.BATCH_BYTES)
-                    name = f"iso-{recipe}-prose-c{budget:.0e}-n{size}-s{seed}".replace("+", "")
-                    made.append(
-                        Trial(
-                            name,
-                            recipe,
-                            "prose",
-                            size,
-                            round(budget / a_step),
-                            seed,
-                            "fit",
-                            stage="B",
-                            checkpoints=(),
-                            labels={"budget": f"{budget:.0e}".replace("+", "")},
-                        )
-                    )
-    return tuple(made)
+    return tuple(
+        Trial(
+            f"iso-{recipe}-prose-c{power(budget)}-n{size}-s1",
+            recipe,
+            "prose",
+            size,
+            round(budget / nets.training_flops(nets.SHAPES[recipe, size], nets.BATCH_BYTES)),
+            1,
+            "fit",
+            stage="B",
+            checkpoints=(),
+            labels={"budget": power(budget)},
+        )
+        for budget, sizes in BUDGETS.items()
+        for recipe in RECIPES
+        for size in sizes
+    )
+
+
+def power(budget: float) -> str:
+    """Write a budget as 2e11."""
+    return f"{budget:.0e}".replace("+", "")
 
 
 def schedule_runs() -> tuple[Trial, ...]:
@@ -181,7 +182,7 @@ def mixtures() -> tuple[Trial, ...]:
 
 
 def sets() -> dict[str, Set]:
-    """Every table that stage B fills, by name; the second seeds of the isoFLOP set come last."""
+    """Every table that stage B fills, by name, in order of training."""
     return {
         one.name: one
         for one in (
