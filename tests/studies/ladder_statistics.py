@@ -38,7 +38,7 @@ def pooled_sd(table: pd.DataFrame) -> tuple[float, int, int]:
     """Pooled sd of log loss within cells, its degrees of freedom, and the cells that repeat."""
     cells = table.groupby(CELL)["log_loss"]
     inside = table["log_loss"] - cells.transform("mean")
-    repeated = int((cells.size() > 1).sum())
+    repeated = int(np.count_nonzero(cells.size() > 1))
     freedom = len(table) - cells.ngroups
     return float(np.sqrt((inside**2).sum() / freedom)), freedom, repeated
 
@@ -68,7 +68,7 @@ def residuals(law: Law, table: pd.DataFrame) -> tuple[np.ndarray, int]:
         return np.asarray(table["log_loss"]) - np.log(law(values, N=n, D=d))
 
     best = least_squares(misfit, start, x_scale=0.3, bounds=(np.log(1e-3), np.log(1e2)))
-    return best.fun, len(names)
+    return np.asarray(best.fun), len(names)
 
 
 def lack_of_fit(law: Law, table: pd.DataFrame) -> dict[str, object]:
