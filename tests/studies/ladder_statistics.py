@@ -48,7 +48,7 @@ def pure_error(table: pd.DataFrame) -> list[dict[str, object]]:
     parts = [("all", "", table)]
     for column in ("family", "size", "D"):
         parts += [(column, f"{level}", part) for level, part in table.groupby(column)]
-    made = []
+    made: list[dict[str, object]] = []
     for by, level, part in parts:
         sd, freedom, cells = pooled_sd(part)
         made.append({"by": by, "level": level, "value": sd, "freedom": freedom, "cells": cells})
