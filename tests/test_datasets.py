@@ -202,8 +202,7 @@ def test_mixtures_have_a_row_for_the_loss_on_each_corpus() -> None:
     own = np.where(pure["prose_share"] == 1, pure["loss_prose"], pure["loss_code"])
     other = np.where(pure["prose_share"] == 1, pure["loss_code"], pure["loss_prose"])
     assert (own < other).all()
-    chosen = select_rows(datasets.load("ladder_mixtures"), load_law("chinchilla"), ("family",))
-    assert len(chosen.table) == len(ends)
+    assert (ends.groupby("family")["evaluation"].nunique() == 1).all()
 
 
 def test_bundled_tables_are_small() -> None:

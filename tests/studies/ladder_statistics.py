@@ -1,6 +1,6 @@
 """Pure error and lack of fit of the bundled ladder, from its table alone.
 
-    python tests/studies/ladder_statistics.py
+    python tests/studies/ladder_statistics.py        # single cells are in its table only
 
 Pure error is the standard deviation of log loss between runs that differ by seed alone, pooled over
 cells (a family, N and D) and given by family, size and horizon. Lack of fit compares a law's misfit
@@ -44,10 +44,14 @@ def pooled_sd(table: pd.DataFrame) -> tuple[float, int, int]:
 
 
 def pure_error(table: pd.DataFrame) -> list[dict[str, object]]:
-    """Pooled sd of everything, and by family, size and horizon."""
+    """Pooled sd of everything, by family, size and horizon, and of each cell that repeats."""
     parts = [("all", "", table)]
     for column in ("family", "size", "D"):
         parts += [(column, f"{level}", part) for level, part in table.groupby(column)]
+    for _, part in table.groupby(CELL):
+        if len(part) > 1:
+            named = part.iloc[0]
+            parts.append(("cell", f"{named['family']} N={named['N']:.0f} D={named['D']:.0f}", part))
     made: list[dict[str, object]] = []
     for by, level, part in parts:
         sd, freedom, cells = pooled_sd(part)
@@ -102,7 +106,8 @@ def main() -> None:
                 kind = f"lack of fit of {name}"
                 made.append({**told, "statistic": kind, "by": "family", "level": family, **found})
     shown = pd.DataFrame(made)
-    print(shown.to_string(index=False, float_format="%.3g", na_rep=""))
+    brief = shown[shown["by"] != "cell"]
+    print(brief.to_string(index=False, float_format="%.3g", na_rep=""))
     record.write(OUT, shown.assign(**record.provenance(0)))
 
 
