@@ -86,7 +86,8 @@ def test_every_name_is_of_one_run() -> None:
 
 def test_the_rate_is_at_the_bottom_of_the_sweep_and_on_the_plane() -> None:
     rates = np.exp([-1.0, 0.0, 1.0, 2.0])
-    assert best_rate(rates, (np.log(rates) - 0.3) ** 2) == pytest.approx(np.exp(0.3))
+    losses = ((np.log(rates) - 0.3) ** 2).tolist()
+    assert best_rate(rates.tolist(), losses) == pytest.approx(np.exp(0.3))
     plane = {
         (family, n, d): height * n**-0.4 * d**-0.5
         for family, height in (("a", 3.0), ("b", 5.0))
