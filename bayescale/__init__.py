@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.fitting import Fit as Fit
     from bayescale.fitting import fit as fit
     from bayescale.law import Law as Law
+    from bayescale.many_fits import ManyFits as ManyFits
+    from bayescale.many_fits import fit_many as fit_many
     from bayescale.prediction import Prediction as Prediction
     from bayescale.prediction import predict as predict
     from bayescale.prior_check import prior_predictive as prior_predictive
@@ -54,6 +56,7 @@ _CONTENTS = {  # module: the public names that live there
     "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
     "fitting": ("Fit", "fit"),
     "law": ("Law",),
+    "many_fits": ("ManyFits", "fit_many"),
     "prediction": ("Prediction", "predict"),
     "prior_check": ("prior_predictive",),
     "recipes": ("RecipeComparison", "compare_recipes"),

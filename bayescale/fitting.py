@@ -192,19 +192,10 @@ def fit(
     >>> bs.diagnose(fit).ok
     True
     """
-    if discrepancy not in (None, "none"):
-        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; there is none yet: 'none'")
-    for name, value in (("draws", draws), ("warmup", warmup), ("chains", chains)):
-        if value < 1:
-            raise BayescaleError(f"{name} must be at least 1, not {value}")
+    _check_options(discrepancy, draws=draws, warmup=warmup, chains=chains)
     began = perf_counter()
-    law, noise_pool = _adapt(law, pool, prior)
-    runs = runs if isinstance(runs, Runs) else _read(runs, law)
-    groups = _group_columns(law, noise_pool, pool, runs)
-    selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
-    model = build_model(
-        law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
-    )
+    framed = frame(law, runs, pool, prior, noise, checkpoints, on_failed, correlate)
+    model = framed.model
     settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
     shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
     with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
@@ -217,38 +208,104 @@ def fit(
     def draw_start(chain: int, scale: float) -> np.ndarray:
         return starts.draw(model.structure, chain, seed, scale)
 
-    with reporter(progress, f"fitting {law.name} to {len(selection.table)} rows") as report:
+    title = f"fitting {framed.law.name} to {len(framed.runs)} rows"
+    with reporter(progress, title) as report:
         sampled = sample(model.structure, inputs, draw_start, settings, report)
         diverged = int(np.sum(sampled.diverging))
         again: tuple[str, ...] = ()
         if target_accept is None and too_many_divergences(diverged, sampled.diverging.size):
             settings = replace(settings, target_accept=CAREFUL_ACCEPT)
             sampled = sample(model.structure, inputs, draw_start, settings, report)
-            again = (
-                f"{diverged} draws diverged with target_accept {TARGET_ACCEPT}: sampled again with"
-                f" {CAREFUL_ACCEPT}",
-            )
-    data = _data_tree(model, selection.table, starts, sampled)
-    result = Fit(
-        law=law,
-        runs=replace(runs, table=selection.table),
-        model=model,
-        data=data,
-        settings=settings,
-        notes=(*runs.notes, *selection.notes, *model.notes, *again),
-        prior_z=prior_conflict(model),
-        mode_notes=_mode_notes(model, starts),
-        seconds={
-            "start": started_in,
-            "compile": compiled_in,
-            "sampling": sampled.sampling_seconds,
-            "sampling_cpu": sampled.sampling_cpu_seconds,
-            "total": perf_counter() - began,
-        },
-    )
+            again = (sampled_again(diverged),)
+    seconds = {
+        "start": started_in,
+        "compile": compiled_in,
+        "sampling": sampled.sampling_seconds,
+        "sampling_cpu": sampled.sampling_cpu_seconds,
+        "total": perf_counter() - began,
+    }
+    position = place(model, starts, sampled.flat)
+    result = complete(framed, position, sampled, settings, mode_notes(starts), again, seconds)
     if strict:
         require_convergence(result)
     return result
+
+
+def _check_options(discrepancy: str | None, **counts: int) -> None:
+    if discrepancy not in (None, "none"):
+        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; there is none yet: 'none'")
+    for name, value in counts.items():
+        if value < 1:
+            raise BayescaleError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A law, with its final priors and pooling, set against the rows to be fitted."""
+
+    law: Law
+    runs: Runs
+    model: Model
+    notes: tuple[str, ...]
+
+
+def frame(
+    law: Law,
+    runs: Runs | pd.DataFrame,
+    pool: Mapping[str, Sequence[str]] | str | None = None,
+    prior: Mapping[str, Any] | None = None,
+    noise: str | None = None,
+    checkpoints: str = "final",
+    on_failed: str = "error",
+    correlate: bool | None = None,
+) -> Framed:
+    """Everything of `fit` that comes before starts and chains; arguments as there."""
+    law, noise_pool = _adapt(law, pool, prior)
+    runs = runs if isinstance(runs, Runs) else _read(runs, law)
+    groups = _group_columns(law, noise_pool, pool, runs)
+    selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
+    model = build_model(
+        law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
+    )
+    fitted = replace(runs, table=selection.table)
+    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))
+
+
+def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:
+    """Where the sampler's draws (..., size) stand; leading shape (sample,)."""
+    flat = flat.reshape(-1, flat.shape[-1])
+    return unwhiten(model.structure, flat, starts.geometry.inputs(), np)[0]
+
+
+def sampled_again(diverged: int) -> str:
+    """Why chains were run twice."""
+    return (
+        f"{diverged} draws diverged with target_accept {TARGET_ACCEPT}: sampled again with"
+        f" {CAREFUL_ACCEPT}"
+    )
+
+
+def complete(
+    framed: Framed,
+    position: Position,
+    sampled: Sampled,
+    settings: Settings,
+    mode_notes: tuple[str, ...] = (),
+    again: tuple[str, ...] = (),
+    seconds: Mapping[str, float] | None = None,
+) -> Fit:
+    """The fit that draws at `position` (sample, ...) make."""
+    return Fit(
+        law=framed.law,
+        runs=framed.runs,
+        model=framed.model,
+        data=_data_tree(framed.model, framed.runs.table, position, sampled),
+        settings=settings,
+        notes=(*framed.notes, *again),
+        prior_z=prior_conflict(framed.model),
+        mode_notes=mode_notes,
+        seconds=seconds or {},
+    )
 
 
 def require_convergence(fit: Fit) -> None:
@@ -310,7 +367,8 @@ def _adapt(
     return law, noise_pool
 
 
-def _mode_notes(model: Model, starts: Starts) -> tuple[str, ...]:
+def mode_notes(starts: Starts) -> tuple[str, ...]:
+    """What the starts say of other modes."""
     if len(starts.modes) < 2:
         return ()
     first, second = starts.modes[:2]
@@ -320,12 +378,13 @@ def _mode_notes(model: Model, starts: Starts) -> tuple[str, ...]:
     )
 
 
-def _data_tree(model: Model, table: pd.DataFrame, starts: Starts, sampled: Sampled) -> xr.DataTree:
+def _data_tree(
+    model: Model, table: pd.DataFrame, position: Position, sampled: Sampled
+) -> xr.DataTree:
     from arviz_base import from_dict
 
     structure = model.structure
-    chains, draws, size = sampled.flat.shape
-    position, _ = unwhiten(structure, sampled.flat.reshape(-1, size), starts.geometry.inputs(), np)
+    chains, draws = sampled.energy.shape
 
     def by_chain(values: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(values).reshape(chains, draws, *values.shape[1:])

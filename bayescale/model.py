@@ -7,7 +7,7 @@ the same structure and shapes shares one compilation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeGuard
 
@@ -158,6 +158,23 @@ class Arrays:
             "levels": self.levels,
             "reference": reference_inputs(self.reference),
         }
+
+
+def padded(arrays: Arrays, cells: int, seeds: int) -> Arrays:
+    """The same rows in a larger layout, (groups, cells, seeds)."""
+    shape = arrays.mask.shape
+    more = [(0, 0), (0, cells - shape[1]), (0, seeds - shape[2])]
+
+    def pad(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, more[: values.ndim], mode="edge")
+
+    return replace(
+        arrays,
+        columns={name: pad(values) for name, values in arrays.columns.items()},
+        log_loss=pad(arrays.log_loss),
+        mask=np.pad(arrays.mask, more),
+        rows={name: pad(values) for name, values in arrays.rows.items()},
+    )
 
 
 def reference_inputs(reference: Reference) -> dict:

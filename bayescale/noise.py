@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +48,7 @@ class Scatter(Protocol):
     ) -> Array: ...
 
 
+@cache
 def _parameter(name: str, prior: str, about: str) -> NoiseParameter:
     return NoiseParameter(name, Prior.parse(prior), about, Prior.parse("HalfNormal(0.3)"))
 
@@ -202,17 +204,16 @@ class Noise:
         self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         """Log density of every cell; residual and mask are (..., cells, seeds)."""
-        shared = sum(p.variance(values, rows, xp) for p in self.parts if p.shared)
         own = sum(p.variance(values, rows, xp) for p in self.parts if not p.shared)
-        weight = mask / own
-        total = xp.sum(weight, axis=-1)
-        inflation = 1.0 + shared[..., 0] * total if np.ndim(shared) else 1.0 + shared * total
-        first = xp.sum(weight * residual, axis=-1)
-        quadratic = (
-            xp.sum(weight * residual**2, axis=-1)
-            - (inflation - 1.0) / xp.where(total > 0, total, 1.0) * first**2 / inflation
-        )
-        logdet = xp.sum(mask * xp.log(own), axis=-1) + xp.log(inflation)
+        weight = mask * (1.0 / own)
+        quadratic = xp.sum(weight * residual**2, axis=-1)
+        logdet = xp.sum(mask * xp.log(own), axis=-1)
+        if any(p.shared for p in self.parts):
+            shared = sum(p.variance(values, rows, xp) for p in self.parts if p.shared)[..., 0]
+            inflation = 1.0 + shared * xp.sum(weight, axis=-1)
+            first = xp.sum(weight * residual, axis=-1)
+            quadratic = quadratic - shared * first**2 / inflation
+            logdet = logdet + xp.log(inflation)
         tail = {k: v[..., 0] if np.ndim(v) else v for k, v in values.items()}
         return self.tail.log_density(tail, mask, logdet, quadratic, xp)
 

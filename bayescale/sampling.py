@@ -64,6 +64,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 _PROGRAMS: dict[tuple, Any] = {}
+_COMPILING = threading.Lock()  # two threads that want one program compile it once
 
 
 def _signature(tree: Any) -> tuple:
@@ -80,31 +81,40 @@ def log_density(structure: Structure, flat: Any, data: dict, xp: Any) -> tuple[A
     return prior, log_likelihood(structure, position, data, xp), log_jacobian
 
 
-def _chance(generators: Sequence[np.random.Generator], size: int) -> nuts.Chance:
+def chance(generators: Sequence[np.random.Generator], size: int) -> nuts.Chance:
+    """Random numbers of a piece's turns, from each chain's own generator."""
     normal = [g.standard_normal((PIECE, size)) for g in generators]
     uniform = [g.random((PIECE, 3)) for g in generators]
     return nuts.Chance(np.stack(normal, axis=1), np.stack(uniform, axis=1))
 
 
-def _compile(structure: Structure, data: dict, chains: int) -> Any:
-    """Compile a piece of this structure and these shapes, or find it compiled."""
+def program(structure: Structure, data: dict, chains: int, *, shared: bool, schedule: Plan) -> Any:
+    """The compiled piece of this structure and these shapes: chains stepped PIECE turns.
+
+    With `shared` all chains see the same data, else `data` has a leading axis of chains.
+    """
+    key = (structure.key, chains, shared, _signature(data))
+    with _COMPILING:
+        if key not in _PROGRAMS:
+            _PROGRAMS[key] = _compile(structure, data, chains, shared, schedule)
+        return _PROGRAMS[key]
+
+
+def _compile(structure: Structure, data: dict, chains: int, shared: bool, schedule: Plan) -> Any:
     import jax
     import jax.numpy as jnp
-
-    key = (structure.key, chains, _signature(data))
-    if key in _PROGRAMS:
-        return _PROGRAMS[key]
 
     def value(flat: Any, data: dict) -> tuple[Any, Any]:
         prior, likelihood, log_jacobian = log_density(structure, flat, data, jnp)
         terms = jnp.stack([prior, likelihood])
         return -(prior + likelihood + log_jacobian), terms
 
+    both = jax.vmap(jax.value_and_grad(value, has_aux=True), in_axes=(0, None if shared else 0))
+
     def build(wrap: Wrap) -> Callable:
         def advance(state: nuts.Chains, chances: nuts.Chance, data: dict, schedule: Plan) -> Any:
             def potential(z: Any) -> tuple[Any, Any, Any]:
-                both = jax.value_and_grad(lambda flat: value(flat, data), has_aux=True)
-                (u, terms), gradient = jax.vmap(both)(z)
+                (u, terms), gradient = both(z, data)
                 return u, gradient, terms
 
             def step(state: nuts.Chains, chance: nuts.Chance) -> tuple[nuts.Chains, nuts.Turn]:
@@ -117,15 +127,14 @@ def _compile(structure: Structure, data: dict, chains: int) -> Any:
     size = layout(structure).size
     state = nuts.start(np.zeros((chains, size)), FIRST_STEP)
     chances = nuts.Chance(np.zeros((PIECE, chains, size)), np.zeros((PIECE, chains, 3)))
-    _PROGRAMS[key] = compile_small(build, state, chances, data, plan(100, 0.8))
-    return _PROGRAMS[key]
+    return compile_small(build, state, chances, data, schedule)
 
 
 def prepare(structure: Structure, inputs: dict) -> float:
     """Compile the chains ahead (the values of `inputs` don't matter); returns the seconds taken."""
     began = perf_counter()
     with x64():
-        _compile(structure, inputs, TOGETHER)
+        program(structure, inputs, TOGETHER, shared=True, schedule=plan(100, 0.8))
     return perf_counter() - began
 
 
@@ -171,15 +180,15 @@ def sample(
         Called with (finished, total) transitions over all chains, from worker threads.
     """
     compiled_in = prepare(structure, inputs)
-    with x64():
-        program = _compile(structure, inputs, TOGETHER)
     schedule = plan(settings.warmup, settings.target_accept)
+    with x64():
+        run = program(structure, inputs, TOGETHER, shared=True, schedule=schedule)
     wanted = settings.warmup + settings.draws
     stop, lock = threading.Event(), threading.Lock()
     finished = np.zeros(settings.chains, int)
     size = layout(structure).size
 
-    def together(members: Sequence[int]) -> list[dict[str, np.ndarray]]:
+    def together(members: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
         padded = [*members, *[members[0]] * (TOGETHER - len(members))]
         generators = [np.random.default_rng([settings.seed, chain, 29]) for chain in padded]
         starts = [finite_start(structure, inputs, draw_start, chain) for chain in padded]
@@ -190,7 +199,7 @@ def sample(
             while np.min(done) < wanted:
                 if stop.is_set():
                     raise Interrupted("sampling interrupted")
-                state, turns = program(state, _chance(generators, size), inputs, schedule)
+                state, turns = run(state, chance(generators, size), inputs, schedule)
                 told.append(nuts.Turn(*(np.asarray(part) for part in turns)))
                 done = done + (told[-1].numbers[..., ENDED] > 0).sum(axis=0)
                 with lock:
@@ -211,26 +220,40 @@ def sample(
         except BaseException:
             stop.set()
             raise
-    joined = {name: np.stack([one[name] for one in results]) for name in results[0]}
+    flat = np.stack([z for z, _ in results])
+    numbers = np.stack([numbers for _, numbers in results])
+    seconds, used = perf_counter() - began, process_time() - cpu
+    return joined_draws(flat, numbers, seconds, used, compiled_in)
+
+
+def joined_draws(
+    flat: np.ndarray,
+    numbers: np.ndarray,
+    seconds: float,
+    cpu: float = np.nan,
+    compiled: float = 0.0,
+) -> Sampled:
+    """What chains drew: positions (chain, draw, size), numbers (chain, draw, len(Said))."""
+    said = nuts.Said(*np.moveaxis(numbers, -1, 0))
     return Sampled(
-        flat=joined["z"],
-        log_prior=joined["log_prior"],
-        log_likelihood=joined["log_likelihood"],
-        diverging=joined["diverged"] > 0,
-        energy=joined["energy"],
-        n_steps=joined["steps"].astype(int),
-        step_size=joined["step_size"][:, -1],
-        compile_seconds=compiled_in,
-        sampling_seconds=perf_counter() - began,
-        sampling_cpu_seconds=process_time() - cpu,
+        flat=flat,
+        log_prior=said.log_prior,
+        log_likelihood=said.log_likelihood,
+        diverging=said.diverged > 0,
+        energy=said.energy,
+        n_steps=said.steps.astype(int),
+        step_size=said.step_size[:, -1],
+        compile_seconds=compiled,
+        sampling_seconds=seconds,
+        sampling_cpu_seconds=cpu,
     )
 
 
-def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> dict[str, np.ndarray]:
-    """What chain `k` drew after its warm-up."""
-    ended = [turns.numbers[:, k, ENDED] > 0 for turns in told]
-    parts = {"z": [turns.z[here, k] for turns, here in zip(told, ended, strict=True)]}
-    for i, name in enumerate(nuts.Said._fields):
-        parts[name] = [turns.numbers[here, k, i] for turns, here in zip(told, ended, strict=True)]
+def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and numbers that chain `k` drew after its warm-up."""
     wanted = slice(settings.warmup, settings.warmup + settings.draws)
-    return {name: np.concatenate(pieces)[wanted] for name, pieces in parts.items()}
+    ended = [turns.numbers[:, k, ENDED] > 0 for turns in told]
+    pairs = list(zip(told, ended, strict=True))
+    z = np.concatenate([turns.z[here, k] for turns, here in pairs])
+    numbers = np.concatenate([turns.numbers[here, k] for turns, here in pairs])
+    return z[wanted], numbers[wanted]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from bayescale.density import (
     group_precision,
 )
 from bayescale.geometry import unwhiten, whiten
+from bayescale.kernels import compile_small
 from bayescale.model import Model, Structure, has_share, reference_inputs
 from bayescale.precision import x64
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
@@ -31,6 +33,7 @@ NEWTON_STEPS = 40
 MODE_STEPS = 60
 ALTERNATIVE_WITHIN = 10.0
 DIFFERENCE = 1e-4
+SETTLED = 1e-3  # gain of log posterior below which a search ends; the mode is refined after it
 
 Terms = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
@@ -95,10 +98,22 @@ def sample_population_prior(
     return eta, values
 
 
+_MOMENTS: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+
+
 def _prior_moments(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    eta, _ = sample_population_prior(model, np.random.default_rng(0), 4000)
-    low, middle, high = np.quantile(eta, [0.16, 0.5, 0.84], axis=0)
-    return middle, np.maximum((high - low) / 2.0, 1e-6)
+    """Median and half the central 68% of each coordinate's prior."""
+    parameters = model.structure.parameters
+    by_value = any(has_share(p) and p.on == "value" for p in parameters)
+    key = model.structure.key
+    if by_value or key not in _MOMENTS:  # shares have the same prior whatever the data
+        eta, _ = sample_population_prior(model, np.random.default_rng(0), 4000)
+        low, middle, high = np.quantile(eta, [0.16, 0.5, 0.84], axis=0)
+        moments = middle, np.maximum((high - low) / 2.0, 1e-6)
+        if by_value:
+            return moments
+        _MOMENTS[key] = moments
+    return _MOMENTS[key]
 
 
 _TERMS: dict[tuple, Callable] = {}
@@ -120,15 +135,20 @@ def _group_terms(model: Model) -> Terms:
         by_group = jnp.sum(jnp.where(jnp.sum(inputs["mask"], -1) > 0, cells, 0.0), axis=-1)
         return jnp.sum(by_group), by_group
 
-    if structure.key not in _TERMS:
-        _TERMS[structure.key] = jax.jit(jax.value_and_grad(total, has_aux=True))
-    compiled = _TERMS[structure.key]
-    steps = DIFFERENCE * np.eye(structure.size)[:, None, :]
-    moves = np.concatenate([np.zeros((1, 1, structure.size)), steps, -steps])
+    def compiled(moved: np.ndarray) -> Any:
+        key = (structure.key, moved.shape, inputs["mask"].shape)
+        if key not in _TERMS:
+            both = jax.value_and_grad(total, has_aux=True)
+            _TERMS[key] = compile_small(lambda wrap: wrap(both), moved, inputs)
+        return _TERMS[key](moved, inputs)
+
+    steps = DIFFERENCE * np.eye(structure.size)
+    moves = np.concatenate([np.zeros((1, structure.size)), steps, -steps])
 
     def call(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        moved = eta + moves.reshape(len(moves), *[1] * (eta.ndim - 1), structure.size)
         with x64():
-            (_, value), gradient = compiled(eta + moves, inputs)
+            (_, value), gradient = compiled(moved)
             value, gradient = np.asarray(value), np.asarray(gradient)
         above, below = np.split(gradient[1:], 2)
         hessian = np.moveaxis(above - below, 0, -1) / (2.0 * DIFFERENCE)
@@ -233,14 +253,30 @@ def _noise_start(structure: Structure, sigma: float) -> dict[str, float]:
 def _newton_groups(
     terms: Terms, eta: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Damped Newton for every group apart, under the prior; returns modes and objectives."""
+    """Damped Newton for every group apart, under the prior, from several starts at once.
+
+    Parameters
+    ----------
+    eta : array, shape (starts, groups, P)
+
+    Returns
+    -------
+    modes, objectives : array, shape (starts, groups, P) and (starts, groups)
+    """
+    shape, size = eta.shape, eta.shape[-1]
+
+    def terms_of(at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        value, gradient, hessian = terms(at.reshape(shape))
+        return value.ravel(), gradient.reshape(-1, size), hessian.reshape(-1, size, size)
+
+    eta = eta.reshape(-1, size)
 
     def objective(value: np.ndarray, at: np.ndarray) -> np.ndarray:
         total = value - 0.5 * np.sum(((at - mean) / sd) ** 2, axis=-1)
         return np.where(np.isfinite(total), total, -np.inf)
 
     damping = np.full(len(eta), 1e-2)
-    value, gradient, hessian = terms(eta)
+    value, gradient, hessian = terms_of(eta)
     current = objective(value, eta)
     for _ in range(NEWTON_STEPS):
         precision = _positive(-hessian) + np.diag(1.0 / sd**2)
@@ -250,7 +286,7 @@ def _newton_groups(
         step = np.linalg.solve(damped, slope[..., None])[..., 0]
         step *= np.minimum(1.0, 3.0 / (np.max(np.abs(step), axis=-1, keepdims=True) + 1e-12))
         trial = eta + step
-        t_value, t_gradient, t_hessian = terms(trial)
+        t_value, t_gradient, t_hessian = terms_of(trial)
         proposed = objective(t_value, trial)
         good = proposed > current
         eta = np.where(good[:, None], trial, eta)
@@ -259,9 +295,9 @@ def _newton_groups(
         gain = np.where(good, proposed - current, np.inf)
         current = np.where(good, proposed, current)
         damping = np.clip(np.where(good, damping * 0.2, damping * 8.0), 1e-8, 1e8)
-        if np.all((gain < 1e-6) | (damping > 1e7)):
+        if np.all((gain < SETTLED) | (damping > 1e7)):
             break
-    return eta, current
+    return eta.reshape(shape), current.reshape(shape[:-1])
 
 
 def _fixed_hyper(structure: Structure) -> tuple[tuple, tuple]:
@@ -394,9 +430,7 @@ def find_starts(model: Model, seed: int = 0) -> Starts:
         for k, i in enumerate(factor.varied):
             group_sd[i] = max(group_sd[i], factor.fixed_sd[k])
     wide = np.sqrt(sd**2 + group_sd**2)
-    refined = [_newton_groups(terms, eta, mean, wide) for eta in candidates(model, seed)]
-    etas = np.stack([r[0] for r in refined])
-    objectives = np.stack([r[1] for r in refined])
+    etas, objectives = _newton_groups(terms, candidates(model, seed), mean, wide)
     order = np.argsort(-objectives, axis=0, kind="stable")
     take = np.arange(etas.shape[1])
     best = etas[order[0], take]

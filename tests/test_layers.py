@@ -20,9 +20,9 @@ card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
 dataset_cards datasets
-places noise model coordinates ridge density cholesky quadratic geometry starts
-prior_check kernels adaptation nuts sampling numpyro_model
-fitting diagnostics storage
+places kernels noise model coordinates ridge density cholesky quadratic geometry starts
+prior_check adaptation nuts sampling quick_convergence lanes numpyro_model
+fitting diagnostics storage shelf many_fits
 prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms recipes
