@@ -4,63 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
-import pandas as pd
-
+from bayescale.dataset_cards import KNOWN, Dataset
 from bayescale.errors import BayescaleError, DataError
 from bayescale.runs import Runs, read_runs
 from bayescale.tables import read_file
-
-_OWN = {"N": "params", "D": "tokens", "C": "flops", "corpus": "dataset"}
-_GADRE_SETS = (
-    "c4_german",
-    "c4_val",
-    "openlm",
-    "paloma_100_programming_languages",
-    "paloma_c4_en",
-    "paloma_ptb",
-    "paloma_redpajama",
-    "paloma_refinedweb",
-)
-_GADRE_CITE = (
-    "Gadre et al. 2024, Language models scale reliably with over-training and on downstream "
-    "tasks, arXiv:2403.08540; github.com/mlfoundations/scaling at a003c4913793"
-)
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One known table: what it holds, whose it is, and how its columns are read.
-
-    Attributes
-    ----------
-    name, title
-        Name for `load`, and one sentence.
-    licence
-        Terms of the upstream copy.
-    cite
-        Paper and repository.
-    bundled
-        Whether the table comes with the package.
-    file
-        Its file: in `bayescale/data` where bundled, else in the `tidy` folder of BAYESCALE_DATA.
-    units
-        Units that are not the laws' own.
-    """
-
-    name: str
-    title: str
-    licence: str
-    cite: str
-    bundled: bool
-    file: str
-    columns: Mapping[str, str] = field(default_factory=dict, repr=False)
-    shape: Callable[[pd.DataFrame], pd.DataFrame] | None = field(default=None, repr=False)
-    units: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -74,10 +25,13 @@ def load(
         One of `names()`.
     split
         Keep the rows of this `split`; "all" keeps every split. The default is "train" for the
-        bundled ladder (its targets are kept apart) and "all" elsewhere.
+        bundled tables (the ladder's targets are kept apart) and "all" elsewhere.
     role
-        Keep the rows of this `role`; "all" keeps every role. The default for the ladder's
-        training split is "fit", and otherwise every role but "sweep" (learning-rate trials).
+        Keep the rows of this `role`; "all" keeps every role, "not sweep" all but learning-rate
+        trials. The default for a bundled table's training split is "fit", else "not sweep". The
+        ladder's "fit" is its stage A, which the demo and every committed prediction were made
+        from; ``load("ladder", split="train", role="not sweep")`` adds stage B: "replicate" (more
+        seeds of a third of the cells) and "extension" (a larger size).
     where
         Condition on the rows, as in `Runs.where`.
 
@@ -121,7 +75,7 @@ def names() -> list[str]:
     >>> "ladder" in names()
     True
     """
-    return sorted(_KNOWN)
+    return sorted(KNOWN)
 
 
 def info(name: str) -> Dataset:
@@ -132,9 +86,9 @@ def info(name: str) -> Dataset:
     >>> info("gadre_overtraining").licence
     'MIT'
     """
-    if name in _KNOWN:
-        return _KNOWN[name]
-    near = difflib.get_close_matches(str(name), _KNOWN, n=1, cutoff=0.5)
+    if name in KNOWN:
+        return KNOWN[name]
+    near = difflib.get_close_matches(str(name), KNOWN, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise BayescaleError(f"no data set {name!r}; {hint}Known: {', '.join(names())}")
 
@@ -189,75 +143,3 @@ def _keep(runs: Runs, column: str, wanted: str | None) -> Runs:
         raise DataError(f"{runs.source} has no rows of {column} {wanted!r}; it has {held}")
     note = f"{column} {wanted}: {int(keep.sum())} of {len(runs)} rows"
     return replace(runs, table=runs.table[keep], notes=(*runs.notes, note))
-
-
-def _gadre_evaluations(wide: pd.DataFrame) -> pd.DataFrame:
-    """One row for each run and evaluation set; a family is a corpus seen through one set."""
-    shared = {
-        "run": wide["run"],
-        "corpus": wide["dataset"],
-        "seed": wide["seed"],
-        "N": wide["params"],
-        "N_total": wide["params_total"],
-        "D": wide["tokens"],
-        "C": wide["flops"],
-        "role": wide["role"],
-        "split": wide["split"],
-    }
-    parts = [
-        pd.DataFrame(
-            {
-                **shared,
-                "evaluation": name,
-                "family": wide["dataset"] + "/" + name,
-                "loss": wide[f"loss_{name}"],
-                "loss_heldout_se": wide[f"loss_se_{name}"],
-            }
-        )
-        for name in _GADRE_SETS
-    ]
-    return pd.concat(parts, ignore_index=True)
-
-
-_KNOWN = {
-    known.name: known
-    for known in (
-        Dataset(
-            "ladder",
-            "Byte-level language models, two architectures on two corpora, measured for bayescale",
-            "as bayescale",
-            "bayescale, tests/studies/ladder.py",
-            bundled=True,
-            file="ladder.csv",
-            units={"loss": "nat/byte"},
-        ),
-        Dataset(
-            "chinchilla_besiroglu",
-            "245 runs of Hoffmann et al. 2022, read off their figure 4 by Besiroglu et al.",
-            "none stated",
-            "Besiroglu et al. 2024, Chinchilla Scaling: A replication attempt, arXiv:2404.10102; "
-            "github.com/epoch-research/analyzing-chinchilla at 92258837425e",
-            bundled=False,
-            file="chinchilla_besiroglu.csv",
-            columns=_OWN,
-        ),
-        Dataset(
-            "gadre_overtraining",
-            "104 over-trained OpenLM models, C4 validation loss",
-            "MIT",
-            _GADRE_CITE,
-            bundled=False,
-            file="gadre_overtraining.csv",
-            columns={**_OWN, "N_total": "params_total"},
-        ),
-        Dataset(
-            "gadre_evaluations",
-            "The same 104 models on 8 evaluation sets, one row each: 24 families",
-            "MIT",
-            _GADRE_CITE,
-            bundled=False,
-            file="gadre_overtraining.csv",
-            shape=_gadre_evaluations,
-        ),
-    )
-}

@@ -14,6 +14,17 @@ from bayescale.catalog import load_law
 from bayescale.errors import BayescaleError, DataError
 from bayescale.rows import select_rows
 
+DATA = Path(datasets.__file__).parent / "data"
+NAMES = ("ladder", "ladder_isoflop", "ladder_schedules", "ladder_repeats", "ladder_mixtures")
+SHARED = {"run", "family", "recipe", "corpus", "evaluation", "seed", "N", "N_total", "D", "C"}
+SHARED |= {"step", "lr", "loss", "loss_prose", "loss_code", "is_final", "status", "stage"}
+OWN = {
+    "ladder": set(),
+    "ladder_isoflop": {"budget"},
+    "ladder_schedules": {"schedule", "lr_peak", "lr_sum", "steps"},
+    "ladder_repeats": {"U", "epochs"},
+    "ladder_mixtures": {"prose_share"},
+}
 needs_data = pytest.mark.skipif(
     not os.environ.get("BAYESCALE_DATA"), reason="BAYESCALE_DATA is not set"
 )
@@ -21,7 +32,8 @@ needs_data = pytest.mark.skipif(
 
 def test_names_and_info() -> None:
     assert datasets.names() == sorted(datasets.names())
-    assert {"ladder", "chinchilla_besiroglu", "gadre_overtraining", "gadre_evaluations"} <= set(
+    assert set(NAMES) <= set(datasets.names())
+    assert {"chinchilla_besiroglu", "gadre_overtraining", "gadre_evaluations"} <= set(
         datasets.names()
     )
     for name in datasets.names():
@@ -84,17 +96,117 @@ def test_split_and_role_of_a_bundled_table(monkeypatch: pytest.MonkeyPatch, tmp_
         runs(split="test")
 
 
-def test_the_bundled_ladder() -> None:
-    measured = pd.read_csv(Path(datasets.__file__).parent / "data" / "ladder.csv")
-    if "fit" not in set(measured["role"]):
-        pytest.skip("the ladder's runs to be fitted aren't measured yet")
+def measured(name: str) -> pd.DataFrame:
+    """Every row of a bundled table."""
+    if not (DATA / f"{name}.csv").exists():
+        pytest.skip(f"{name} isn't measured yet")
+    return datasets.load(name, split="all", role="all").table
+
+
+def final(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["is_final"] == 1) & (table["status"] == "ok")]
+
+
+def test_the_bundled_ladder_is_stage_a_unless_asked() -> None:
+    """What the demo and the committed predictions were fitted to: 96 runs, whatever is added."""
     runs = datasets.load("ladder")
     assert set(runs.table["role"]) == {"fit"}
-    assert set(runs.table["split"]) == {"train"}
-    assert len(runs) == ((measured["role"] == "fit") & (measured["split"] == "train")).sum()
-    assert runs.table["loss"].dropna().between(0.5, 6).all()
+    assert set(runs.table["stage"]) == {"A"}
+    assert len(final(runs.table)) == 96
+    assert len(runs) == 4 * 96  # three readings before the end
+    assert runs.table["N"].max() < 1.1e5
     everything = datasets.load("ladder", split="all", role="all")
-    assert len(everything) == len(measured)
+    assert len(everything) == len(pd.read_csv(DATA / "ladder.csv"))
+    assert set(everything.table.loc[everything.table["stage"] == "A", "role"]) == {
+        *("sweep", "fit", "target")
+    }
+
+
+def test_stage_b_adds_seeds_and_a_size_to_the_ladder() -> None:
+    table = measured("ladder")
+    added = final(table[table["stage"] == "B"])
+    if added.empty:
+        pytest.skip("stage B isn't measured yet")
+    assert set(added["role"]) <= {"replicate", "extension"}
+    both = datasets.load("ladder", split="train", role="not sweep").table
+    assert set(both["role"]) == {"fit", *added["role"]}
+    cell = ["family", "N", "D"]
+    first = final(table[table["role"] == "fit"]).groupby(cell)["lr"].first()
+    for key, runs in added[added["role"] == "replicate"].groupby(cell):
+        assert set(runs["seed"]) <= {3, 4}
+        assert (runs["lr"] == first[key]).all(), "a replicate differs by chance alone"
+    larger = added[added["role"] == "extension"]
+    assert larger["N"].between(2.9e5, 3.1e5).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bundled_table_says_what_it_measured(name: str) -> None:
+    table = measured(name)
+    assert set(table) >= SHARED | OWN[name]
+    assert datasets.load(name).units["loss"] == "nat/byte"
+    assert "standard errors" in datasets.info(name).about
+    assert set(table["status"]) <= {"ok", "diverged"}
+    ok = table[table["status"] == "ok"]
+    assert ok[["loss", "loss_prose", "loss_code"]].notna().all(axis=None)
+    assert np.allclose(
+        ok["loss"], np.where(ok["evaluation"] == "code", ok.loss_code, ok.loss_prose)
+    )
+    assert ok["loss"].between(1.0, np.log(256)).all()
+    assert (ok["loss_heldout_se"] / ok["loss"]).between(1e-3, 0.05).all()
+    assert (ok["D"] == 2048 * ok["step"]).all()
+    per_byte = (ok["C"] / ok["D"]).groupby(ok["run"]).nunique()
+    assert (per_byte == 1).all(), "a run's operations grow with its bytes"
+    assert (ok["C"] / (6 * ok["N"] * ok["D"])).between(0.9, 5).all()
+    ends = final(table)
+    assert not ends.duplicated(["run", "evaluation"]).any()
+    if name != "ladder":
+        assert set(table["role"]) == {"fit"}
+        assert set(table["stage"]) == {"B"}
+
+
+def test_isoflop_runs_cost_their_budget() -> None:
+    table = final(measured("ladder_isoflop"))
+    assert (table["C"] / table["budget"]).between(0.99, 1.01).all()
+    assert table["budget"].isin([2e11, 6e11, 2e12]).all()
+    assert not table.duplicated(["family", "budget", "N"]).any()
+
+
+def test_schedules_give_the_rate_at_every_checkpoint() -> None:
+    table = measured("ladder_schedules")
+    assert (table["lr"] <= table["lr_peak"]).all()
+    ends = final(table).groupby("schedule")
+    decayed = ends["lr"].max() / ends["lr_peak"].max()
+    for schedule, left in decayed.items():
+        assert left == 1 if schedule == "constant" else left < 0.01
+    for _, run in table.groupby("run"):
+        assert len(run) == 16 or "diverged" in set(run["status"])
+        steps, spent = run["step"].to_numpy(), run["lr_sum"].to_numpy()
+        assert (np.diff(spent) >= 0).all()
+        # The sum of rates is the area under them: at most the peak over the steps between.
+        assert (np.diff(spent) <= 1.0001 * run["lr_peak"].max() * np.diff(steps)).all()
+
+
+def test_repeats_see_unique_bytes_so_often() -> None:
+    table = measured("ladder_repeats")
+    ends = final(table)
+    assert (ends["D"] == ends["U"] * ends["epochs"]).all()
+    assert set(ends["epochs"]) <= {1, 2, 4, 8}
+    assert (table["U"] <= table["D"]).all()
+
+
+def test_mixtures_have_a_row_for_the_loss_on_each_corpus() -> None:
+    ends = final(measured("ladder_mixtures"))
+    assert (ends.groupby("run")["evaluation"].nunique() == 2).all()
+    assert ends["prose_share"].isin([0, 0.25, 0.5, 0.75, 1]).all()
+    pure = ends[ends["prose_share"].isin([0, 1])]
+    own = np.where(pure["prose_share"] == 1, pure["loss_prose"], pure["loss_code"])
+    other = np.where(pure["prose_share"] == 1, pure["loss_code"], pure["loss_prose"])
+    assert (own < other).all()
+    assert (ends.groupby("family")["evaluation"].nunique() == 1).all()
+
+
+def test_bundled_tables_are_small() -> None:
+    assert sum(path.stat().st_size for path in DATA.glob("*.csv")) < 2e6
 
 
 @needs_data

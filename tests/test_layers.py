@@ -19,7 +19,7 @@ columns cells tables
 card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
-datasets
+dataset_cards datasets
 places kernels noise model coordinates ridge density cholesky quadratic geometry starts
 prior_check adaptation nuts sampling quick_convergence lanes numpyro_model
 fitting diagnostics storage shelf many_fits machine

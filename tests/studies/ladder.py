@@ -23,9 +23,9 @@ import math
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 # One core a process: set before jax starts.
@@ -35,24 +35,21 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import numpy as np
-from ladder_parts import corpus, nets, rates, table, train
+from ladder_parts import corpus, feeds, nets, rates, schedules, table, train, worker
+from ladder_parts.grid import HORIZONS, MEGABYTE, RECIPES, SIZES
+from ladder_parts.trial import CHECKPOINTS, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bayescale" / "data" / "ladder.csv"
 SOURCES = ROOT / "bayescale" / "data" / "ladder_corpora.csv"
 PREDICTED = "tests/studies/predicted/ladder_targets.csv"
 
-RECIPES = ("transformer", "gatedconv")
-SIZES = ("3e3", "1e4", "3e4", "1e5")
 TARGET_SIZE = "3e5"
-MEGABYTE = 512  # steps
-HORIZONS = (1, 2, 4)
 SWEEP_HORIZONS = (1, 2)
 TARGET_HORIZON = 14
 SWEEP_SEED = 0
 FIT_SEEDS = (1, 2)
 TARGET_SEEDS = (11, 12)
-CHECKPOINTS = (0.25, 0.5, 0.75)
 SWEEP_POINTS = (-1.5, -0.5, 0.5, 1.5)
 SWEEP_RATIO = 2.2
 RATE_WITHIN = 1.25
@@ -79,6 +76,7 @@ class Job:
     seed: int
     role: str
     point: int = 0
+    stage: str = "A"
 
     @property
     def family(self) -> str:
@@ -105,6 +103,23 @@ class Job:
     def seen(self) -> int:
         """Bytes trained on."""
         return self.steps * nets.BATCH_BYTES
+
+    @property
+    def trial(self) -> Trial:
+        """The run as a worker takes it."""
+        marks = () if self.role == "sweep" else CHECKPOINTS
+        return Trial(
+            self.run,
+            self.recipe,
+            self.corpus,
+            self.size,
+            self.steps,
+            self.seed,
+            self.role,
+            stage=self.stage,
+            split="target" if self.role == "target" else "train",
+            checkpoints=marks,
+        )
 
 
 def sweeps(size: str) -> list[Job]:
@@ -175,77 +190,9 @@ def peak_rate(job: Job, rows: Sequence[dict[str, str]]) -> float | None:
     return rates.planned_rate(best, job.family, n, job.seen)
 
 
-def result(job: Job, lr: float, reading: train.Reading) -> dict[str, object]:
-    """Row of the table."""
-    n, n_total = nets.parameter_counts(job.shape)
-    seen = reading.step * nets.BATCH_BYTES
-    losses = {name: reading.losses.get(name, (None, None)) for name in corpus.CORPORA}
-    row: dict[str, object] = {
-        "run": job.run,
-        "family": job.family,
-        "recipe": job.recipe,
-        "corpus": job.corpus,
-        "evaluation": job.corpus,
-        "seed": job.seed,
-        "N": n,
-        "N_total": n_total,
-        "D": seen,
-        "C": nets.training_flops(job.shape, seen),
-        "step": reading.step,
-        "lr": f"{lr:.6g}",
-        "batch": nets.BATCH_BYTES,
-        "role": job.role,
-        "split": "target" if job.role == "target" else "train",
-        "is_final": int(reading.step == job.steps or reading.diverged),
-        "status": "diverged" if reading.diverged else "ok",
-        "seconds": f"{reading.seconds:.1f}",
-    }
-    pairs = {"loss": losses[job.corpus]} | {f"loss_{name}": pair for name, pair in losses.items()}
-    for column, (loss, error) in pairs.items():
-        row[column] = "" if loss is None else f"{loss:.6f}"
-        row[f"{column}_heldout_se"] = "" if error is None else f"{error:.6f}"
-    return row
-
-
-def execute(job: Job, lr: float, texts: dict[str, corpus.Corpus]) -> list[dict[str, object]]:
-    """Train one run and give its rows."""
-    held = {name: text.held for name, text in texts.items()}
-    marks = () if job.role == "sweep" else CHECKPOINTS
-    rows = texts[job.corpus].train
-    readings = train.train_run(job.run, job.shape, rows, held, job.steps, lr, marks)
-    return [result(job, lr, reading) for reading in readings]
-
-
-def work(jobs: Sequence[Job]) -> None:
-    """Take pending runs one by one, in order, until none is left."""
-    folder = corpus.cache_folder()
-    texts = corpus.load(folder)
-    while True:
-        rows = table.read(RESULTS)
-        done = {row["run"] for row in rows}
-        pending = [job for job in jobs if job.run not in done]
-        if not pending:
-            return
-        if not any(claim(job, rows, texts, folder) for job in pending):
-            time.sleep(3)
-
-
-def claim(
-    job: Job, rows: list[dict[str, str]], texts: dict[str, corpus.Corpus], folder: Path
-) -> bool:
-    """Run one job, unless its rate is not known yet or another worker holds it."""
-    lr = peak_rate(job, rows)
-    if lr is None:
-        return False
-    with table.locked(folder / "locks" / f"{job.run}.lock", wait=False) as held:
-        # The table may have grown since it was read: another worker may just have ended this run.
-        if not held or job.run in {row["run"] for row in table.read(RESULTS)}:
-            return held
-        made = execute(job, lr, texts)
-        table.append(RESULTS, folder / "locks" / "table.lock", made)
-        last = made[-1]
-        print(f"{job.run} lr {lr:.2e} loss {last['loss']} in {last['seconds']} s", flush=True)
-        return True
+def tasks(jobs: Sequence[Job]) -> list[worker.Task]:
+    """Jobs with the rule for their rates."""
+    return [worker.Task(job.trial, RESULTS, table.COLUMNS, partial(peak_rate, job)) for job in jobs]
 
 
 def drop_misplaced() -> None:
@@ -306,8 +253,10 @@ def build_corpora() -> None:
 
 def step_seconds(shape: nets.Shape, rows: np.ndarray) -> float:
     """Processor seconds of one optimisation step, the first chunk's start-up left out."""
-    first, last = train.train_run("timing", shape, rows, {}, 2 * train.CHUNK, 1e-3, (0.5,))
-    return (last.seconds - first.seconds) / train.CHUNK
+    steps = 4 * train.CHUNK
+    given, pace = feeds.once(rows, steps, 0), schedules.rates("linear", steps, 1e-3)
+    first, last = train.train_run("timing", shape, given, {}, pace, (0.5,))
+    return 2 * (last.seconds - first.seconds) / steps
 
 
 def estimate() -> None:
@@ -366,8 +315,8 @@ def main() -> None:
         "estimate": estimate,
         "status": status,
         "drop-misplaced": drop_misplaced,
-        "work": lambda: work(queue()),
-        "work-targets": lambda: (require_predictions(), work(targets()))[1],
+        "work": lambda: worker.work(tasks(queue())),
+        "work-targets": lambda: (require_predictions(), worker.work(tasks(targets())))[1],
     }
     parser.add_argument("command", choices=[*commands, "run", "targets"])
     parser.add_argument("--workers", type=int, default=2)

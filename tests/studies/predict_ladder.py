@@ -12,12 +12,14 @@ once a target has been measured (``--out`` elsewhere for a table that claims not
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import ladder  # first: it gives each process one core before jax starts
 import pandas as pd
 import record
 from ladder_parts import nets, table
+from ladder_parts.trial import Trial
 
 from bayescale.demo import ladder_fit
 from bayescale.errors import ConvergenceError
@@ -33,22 +35,27 @@ COLUMNS = (
 ).split()
 
 
-def target_cells() -> pd.DataFrame:
-    """One row a family: the shape, bytes and operations of its target."""
+def cells(trials: Iterable[Trial]) -> pd.DataFrame:
+    """One row a cell: the shape, bytes and operations of its runs."""
     rows = {}
-    for job in ladder.targets():
-        n, n_total = nets.parameter_counts(job.shape)
-        rows[job.family] = {
-            "family": job.family,
-            "recipe": job.recipe,
-            "corpus": job.corpus,
-            "evaluation": job.corpus,
+    for trial in trials:
+        n, n_total = nets.parameter_counts(trial.shape)
+        rows[trial.family, n, trial.seen] = {
+            "family": trial.family,
+            "recipe": trial.recipe,
+            "corpus": trial.corpus,
+            "evaluation": trial.corpus,
             "N": n,
             "N_total": n_total,
-            "D": job.seen,
-            "C": nets.training_flops(job.shape, job.seen),
+            "D": trial.seen,
+            "C": nets.training_flops(trial.shape, trial.seen),
         }
     return pd.DataFrame(list(rows.values()))
+
+
+def target_cells() -> pd.DataFrame:
+    """One row a family: its target."""
+    return cells(job.trial for job in ladder.targets())
 
 
 def require_grid(rows: list[dict[str, str]]) -> None:
@@ -72,9 +79,9 @@ def require_unmeasured(rows: list[dict[str, str]], out: Path) -> None:
         )
 
 
-def predictions(fitted: Fit, seed: int) -> pd.DataFrame:
-    """One more run of each family at its target, beside the family's best fitted loss."""
-    made = predict(fitted, target_cells(), kind="new-run", seed=seed)
+def predictions(fitted: Fit, cells: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """One more run at each cell, beside its family's best fitted loss."""
+    made = predict(fitted, cells, kind="new-run", seed=seed)
     print(made)
     best = fitted.runs.table.groupby("family")["loss"].min()
     said = made.table.assign(kind=made.kind, n_rows=len(fitted.runs))
@@ -83,7 +90,7 @@ def predictions(fitted: Fit, seed: int) -> pd.DataFrame:
     said["width_95"] = said["upper_95"] - said["lower_95"]
     said["narrow_enough"] = said["width_95"] <= said["distance"] / 2
     said = said.astype({name: int for name in ("N", "N_total", "D", "C")})
-    return said.assign(**record.provenance(seed))[COLUMNS]
+    return said.assign(**record.provenance(seed))
 
 
 def main() -> None:
@@ -105,7 +112,7 @@ def main() -> None:
         fitted = ladder_fit(given.seed, progress=True, **trial)
     except ConvergenceError as error:
         raise SystemExit(f"nothing is written: {error}") from None
-    said = predictions(fitted, given.seed)
+    said = predictions(fitted, target_cells(), given.seed)[COLUMNS]
     record.write(given.out, said)
     narrow = int(said["narrow_enough"].sum())
     print(

@@ -23,12 +23,14 @@ OUT = record.RESULTS / "ladder_targets.csv"
 LEVELS = (50, 80, 90, 95)
 
 
-def outcomes(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """Join measured runs to the predictions of their cells."""
-    cell = ["family", "N", "D"]
-    runs = measured[["run", "seed", *cell, "lr", "loss"]]
+CELL = ["family", "N", "D"]
+
+
+def scored(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Join measured runs to the predictions of their cells: error, place and intervals."""
+    runs = measured[["run", "seed", *CELL, "lr", "loss"]]
     said = predicted.drop(columns=["seed", "versions", "command"])
-    table = runs.merge(said, on=cell, how="left", validate="many_to_one")
+    table = runs.merge(said, on=CELL, how="left", validate="many_to_one")
     if table["median"].isna().any():
         raise SystemExit("a target was measured that nobody predicted")
     table["error"] = np.log(table["loss"] / table["median"])
@@ -36,7 +38,13 @@ def outcomes(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for level in LEVELS:
         low, high = table[f"lower_{level}"], table[f"upper_{level}"]
         table[f"inside_{level}"] = (table["loss"] >= low) & (table["loss"] <= high)
-    shown = ["run", *cell, "seed", "lr", "median", "lower_95", "upper_95", "best_fitted_loss"]
+    return table
+
+
+def outcomes(predicted: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Columns of the table of targets."""
+    table = scored(predicted, measured)
+    shown = ["run", *CELL, "seed", "lr", "median", "lower_95", "upper_95", "best_fitted_loss"]
     shown += ["distance", "width_95", "loss", "error", "pit"]
     return table[[*shown, *(f"inside_{level}" for level in LEVELS)]]
 

@@ -214,7 +214,7 @@ def build(corpus: str, folder: Path) -> tuple[Corpus, list[dict[str, object]]]:
             held.append(rows[first : first + ROWS_PER_DOCUMENT])
             document += [len(held) - 1] * len(held[-1])
             counts[name][2] += held[-1].size
-    table = [
+    table: list[dict[str, object]] = [
         {
             "corpus": corpus,
             "package": p.name,

@@ -30,14 +30,22 @@ class Shape:
 
 SHAPES: dict[tuple[str, str], Shape] = {
     ("transformer", "3e3"): Shape("transformer", 12, 2, 40),
+    ("transformer", "5.6e3"): Shape("transformer", 18, 2, 40),
     ("transformer", "1e4"): Shape("transformer", 24, 2, 56),
+    ("transformer", "1.8e4"): Shape("transformer", 32, 2, 76),
     ("transformer", "3e4"): Shape("transformer", 40, 2, 108),
+    ("transformer", "5.6e4"): Shape("transformer", 56, 2, 136),
     ("transformer", "1e5"): Shape("transformer", 72, 2, 200),
+    ("transformer", "1.8e5"): Shape("transformer", 98, 2, 262),
     ("transformer", "3e5"): Shape("transformer", 128, 2, 324),
     ("gatedconv", "3e3"): Shape("gatedconv", 12, 3, 20),
+    ("gatedconv", "5.6e3"): Shape("gatedconv", 16, 3, 29),
     ("gatedconv", "1e4"): Shape("gatedconv", 22, 3, 40),
+    ("gatedconv", "1.8e4"): Shape("gatedconv", 30, 3, 50),
     ("gatedconv", "3e4"): Shape("gatedconv", 38, 3, 72),
+    ("gatedconv", "5.6e4"): Shape("gatedconv", 52, 3, 96),
     ("gatedconv", "1e5"): Shape("gatedconv", 70, 3, 130),
+    ("gatedconv", "1.8e5"): Shape("gatedconv", 94, 3, 173),
     ("gatedconv", "3e5"): Shape("gatedconv", 120, 3, 224),
 }
 

@@ -6,20 +6,20 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 COLUMNS = (
     "run family recipe corpus evaluation seed N N_total D C step lr batch loss loss_heldout_se "
     "loss_prose loss_prose_heldout_se loss_code loss_code_heldout_se role split is_final status "
-    "seconds"
+    "seconds stage"
 ).split()
 Row = Mapping[str, object]
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path, wait: bool = True) -> Generator[bool]:
     """Hold a lock for as long as the process lives and the block lasts; tell whether it is held."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as stream:
@@ -50,7 +50,7 @@ def write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     os.replace(draft, path)
 
 
-def append(path: Path, lock: Path, rows: Sequence[Row]) -> None:
+def append(path: Path, lock: Path, rows: Sequence[Row], columns: Sequence[str] = COLUMNS) -> None:
     """Add the rows of one finished run."""
     with locked(lock):
-        write(path, COLUMNS, [*read(path), *rows])
+        write(path, columns, [*read(path), *rows])

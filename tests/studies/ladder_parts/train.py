@@ -1,4 +1,4 @@
-"""Train one network on a stream it sees once, and measure it on held-out documents."""
+"""Train one network on a stream of bytes, and measure it on held-out documents."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from ladder_parts import nets
 from ladder_parts.corpus import HeldOut
+from ladder_parts.feeds import Feed
 
-CHUNK = 64
+CHUNK = 16
 EVAL_ROWS = 64
-WARMUP = 0.05
 BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 DECAY = 0.1
@@ -33,13 +33,6 @@ class Reading:
     losses: dict[str, tuple[float, float]]
     diverged: bool
     seconds: float
-
-
-def schedule(steps: int, peak: float) -> np.ndarray:
-    """Learning rate of each step: linear warm-up, then a straight line to zero at the end."""
-    warm = max(1, round(WARMUP * steps))
-    at = np.arange(steps, dtype=np.float64)
-    return (peak * np.minimum((at + 1) / warm, (steps - at) / (steps - warm))).astype(np.float32)
 
 
 def run_seed(run: str) -> int:
@@ -123,48 +116,52 @@ def measure(evaluate: Any, params: Any, held: dict[str, HeldOut]) -> dict[str, t
     return found
 
 
+def padded(values: np.ndarray) -> np.ndarray:
+    """Fill up to whole chunks with repeats of the first step."""
+    missing = -len(values) % CHUNK
+    return np.concatenate([values, np.repeat(values[:1], missing, axis=0)])
+
+
 def train_run(
     run: str,
     shape: nets.Shape,
-    rows: np.ndarray,
+    feed: Feed,
     held: dict[str, HeldOut],
-    steps: int,
-    peak: float,
+    rates: np.ndarray,
     checkpoints: tuple[float, ...],
 ) -> Iterator[Reading]:
-    """Train for ``steps`` and yield a reading at each checkpoint and at the end.
+    """Train for as long as there are rates and yield a reading at each checkpoint and at the end.
 
     Parameters
     ----------
     run : str
-        The run's name, from which its initial weights and its order of data are drawn.
+        The run's name, from which its initial weights are drawn.
     shape : nets.Shape
         The network.
-    rows : numpy.ndarray
-        Training bytes, one row of context a line; the run takes distinct rows.
+    feed : Feed
+        Training bytes and their order.
     held : dict
         Held-out rows of each corpus.
-    steps : int
-        Optimisation steps, a multiple of ``CHUNK``.
-    peak : float
-        Highest learning rate.
+    rates : numpy.ndarray
+        Learning rate of each step.
     checkpoints : tuple of float
-        Shares of the run at which to measure before its end.
+        Shares of the run at which to measure before its end, rounded to whole chunks.
     """
-    if steps % CHUNK or steps * nets.BATCH_ROWS > len(rows):
-        raise ValueError(f"{run}: {steps} steps do not fit chunks of {CHUNK} or {len(rows)} rows")
+    steps = len(rates)
+    if len(feed.order) != steps:
+        raise ValueError(f"{run}: {steps} rates for {len(feed.order)} batches")
     warm(shape, held)
     began = time.process_time()
     train, evaluate = compiled(shape)
-    seed = run_seed(run)
-    order = np.random.default_rng(seed).permutation(len(rows))[: steps * nets.BATCH_ROWS]
-    order = order.reshape(steps, nets.BATCH_ROWS)
-    rates = schedule(steps, peak)
-    carry = start(shape, seed)
+    carry = start(shape, run_seed(run))
     stops = {round(share * steps / CHUNK) * CHUNK for share in checkpoints} | {steps}
+    # The last chunk is filled up with steps of rate zero, which leave the weights as they are.
+    order, paces = padded(feed.order), np.zeros(len(feed.order) + -steps % CHUNK, np.float32)
+    paces[:steps] = rates
     for low in range(0, steps, CHUNK):
-        high = low + CHUNK
-        carry, losses = train(carry, rows[order[low:high]], rates[low:high])
+        high = min(low + CHUNK, steps)
+        part = slice(low, low + CHUNK)
+        carry, losses = train(carry, feed.rows[order[part]], paces[part])
         diverged = not bool(np.isfinite(np.asarray(losses)).all())
         if diverged or high in stops:
             found = {} if diverged else measure(evaluate, carry[0], held)
