@@ -32,7 +32,7 @@ from bayescale.sampling import (
     program,
 )
 
-PROBLEMS = 8  # that a program holds at once
+MOST_SEATS = 8  # problems that a program holds at once
 GROWTH = 1.5  # by how much longer chains run that have not converged
 
 
@@ -100,6 +100,7 @@ class _Seat:
 def sample_many(
     structure: Structure,
     problems: Callable[[], Problem | None],
+    expected: int,
     stop: Stop,
     chains: int,
     finish: Callable[[Problem, Sampled, Convergence], None],
@@ -113,15 +114,21 @@ def sample_many(
     problems : callable
         Gives the next problem, or None where there is none just now; called by one thread at a
         time. Threads that hold no problem end when there is none.
+    expected : int
+        How many there are; a program holds no more at once than it takes to share them out.
     stop : Stop
     chains : int
     finish : callable
         Called with each problem that is done, from worker threads, one at a time.
     """
     source = _Shared(problems, finish)
-
+    seats = 1
+    while seats < min(MOST_SEATS, expected / cores()):  # few sizes, so that programs are reused
+        seats *= 2
     with ThreadPoolExecutor(max_workers=cores()) as pool:
-        futures = [pool.submit(_work, structure, source, stop, chains) for _ in range(cores())]
+        futures = [
+            pool.submit(_work, structure, source, stop, chains, seats) for _ in range(cores())
+        ]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             if all(future.done() and not future.exception() for future in futures):
@@ -159,14 +166,14 @@ class _Shared:
             raise Interrupted("sampling interrupted")
 
 
-def _work(structure: Structure, source: _Shared, stop: Stop, chains: int) -> None:
-    """One thread's lanes: fill them, step them, empty them."""
+def _work(structure: Structure, source: _Shared, stop: Stop, chains: int, held: int) -> None:
+    """One thread's lanes, of `held` problems: fill them, step them, empty them."""
     import jax
 
-    seats: list[_Seat | None] = [None] * PROBLEMS
+    seats: list[_Seat | None] = [None] * held
     state: Any = None
     data: Any = None
-    target = np.full(PROBLEMS * chains, 0.8)
+    target = np.full(held * chains, 0.8)
     spare = np.random.default_rng(0)  # for lanes that hold no problem any more
 
     def seat(place: int, problem: Problem) -> None:
@@ -177,8 +184,8 @@ def _work(structure: Structure, source: _Shared, stop: Stop, chains: int) -> Non
         fresh = nuts.start(np.stack(starts), FIRST_STEP)
         mine = jax.tree.map(lambda a: np.broadcast_to(a, (chains, *np.shape(a))), problem.inputs)
         if state is None:  # until its lanes are taken, every place repeats the first problem
-            state = jax.tree.map(lambda a: np.concatenate([a] * PROBLEMS), fresh)
-            data = jax.tree.map(lambda a: np.concatenate([a] * PROBLEMS), mine)
+            state = jax.tree.map(lambda a: np.concatenate([a] * held), fresh)
+            data = jax.tree.map(lambda a: np.concatenate([a] * held), mine)
         lanes = slice(place * chains, (place + 1) * chains)
         for whole, part in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
             whole[lanes] = part
@@ -196,7 +203,7 @@ def _work(structure: Structure, source: _Shared, stop: Stop, chains: int) -> Non
         )
 
     while True:
-        for place in range(PROBLEMS):
+        for place in range(held):
             problem = source.next() if seats[place] is None else None
             if problem is not None:
                 seat(place, problem)
@@ -205,7 +212,7 @@ def _work(structure: Structure, source: _Shared, stop: Stop, chains: int) -> Non
         generators = [g for s in seats for g in (s.generators if s else [spare] * chains)]
         schedule = plan(stop.warmup, 0.8)._replace(target=target.copy())
         with x64():
-            run = program(structure, data, PROBLEMS * chains, shared=False, schedule=schedule)
+            run = program(structure, data, held * chains, shared=False, schedule=schedule)
             size = state.left.z.shape[-1]
             state, turns = run(state, chance(generators, size), data, schedule)
             state = jax.tree.map(np.array, state)

@@ -6,24 +6,11 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Thread
 from time import perf_counter
 from typing import Any
 
-PACKAGES = (
-    "bayescale",
-    "jax",
-    "jaxlib",
-    "numpyro",
-    "arviz-base",
-    "arviz-stats",
-    "xarray",
-    "numpy",
-    "scipy",
-    "pandas",
-)
 GPU_FILES = ("/dev/nvidia0", "/dev/kfd")
 
 
@@ -73,6 +60,7 @@ def doctor() -> Machine:
     import jax
 
     from bayescale.sampling import TOGETHER, cores
+    from bayescale.storage import versions
 
     devices = [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()]
     compiled, joined = _compile_something()
@@ -89,7 +77,7 @@ def doctor() -> Machine:
         "compile_seconds": round(compiled, 2),
         "cache": cache or "none: every process compiles anew (bs.configure(cache_dir=...))",
         "data": os.environ.get("BAYESCALE_DATA") or "BAYESCALE_DATA is not set: bundled data only",
-        "versions": _versions(),
+        "versions": versions(),
     }
     programs = -(-4 // TOGETHER)
     plan = (
@@ -162,16 +150,6 @@ def _memory() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _text(value: Any) -> str:

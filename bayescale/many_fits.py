@@ -284,7 +284,8 @@ def _fit_batch(
         shelf.put(names[index], one)
         keep(index, one)
 
-    sample_many(framed[members[0]].model.structure, problem, stop, chains, finish)
+    structure = framed[members[0]].model.structure
+    sample_many(structure, problem, len(todo), stop, chains, finish)
 
 
 def _start(starts: Starts, model: Model, seed: int, chain: int, scale: float) -> np.ndarray:
