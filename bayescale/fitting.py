@@ -35,6 +35,7 @@ from bayescale.starts import Starts, find_starts
 
 TARGET_ACCEPT = 0.9
 CAREFUL_ACCEPT = 0.99
+LONGER = 2  # times as long, for a fit that would be refused
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
 
 
@@ -162,7 +163,8 @@ def fit(
     progress : bool
         A progress bar on standard error.
     strict : bool
-        Raise `ConvergenceError` (with the fit in it) where diagnostics refuse.
+        Where diagnostics refuse, sample once more, twice as long (a note says so), and raise
+        `ConvergenceError` (with the fit in it) if they still do.
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     target_accept : float, optional
@@ -209,23 +211,32 @@ def fit(
         return starts.draw(model.structure, chain, seed, scale)
 
     title = f"fitting {framed.law.name} to {len(framed.runs)} rows"
-    with reporter(progress, title) as report:
-        sampled = sample(model.structure, inputs, draw_start, settings, report)
-        diverged = int(np.sum(sampled.diverging))
-        again: tuple[str, ...] = ()
-        if target_accept is None and too_many_divergences(diverged, sampled.diverging.size):
-            settings = replace(settings, target_accept=CAREFUL_ACCEPT)
+
+    def attempt(settings: Settings, again: tuple[str, ...]) -> Fit:
+        with reporter(progress, title) as report:
             sampled = sample(model.structure, inputs, draw_start, settings, report)
-            again = (sampled_again(diverged),)
-    seconds = {
-        "start": started_in,
-        "compile": compiled_in,
-        "sampling": sampled.sampling_seconds,
-        "sampling_cpu": sampled.sampling_cpu_seconds,
-        "total": perf_counter() - began,
-    }
-    position = place(model, starts, sampled.flat)
-    result = complete(framed, position, sampled, settings, mode_notes(starts), again, seconds)
+            diverged = int(np.sum(sampled.diverging))
+            careless = target_accept is None and settings.target_accept < CAREFUL_ACCEPT
+            if careless and too_many_divergences(diverged, sampled.diverging.size):
+                settings = replace(settings, target_accept=CAREFUL_ACCEPT)
+                sampled = sample(model.structure, inputs, draw_start, settings, report)
+                again = (*again, sampled_again(diverged))
+        seconds = {
+            "start": started_in,
+            "compile": compiled_in,
+            "sampling": sampled.sampling_seconds,
+            "sampling_cpu": sampled.sampling_cpu_seconds,
+            "total": perf_counter() - began,
+        }
+        position = place(model, starts, sampled.flat)
+        return complete(framed, position, sampled, settings, mode_notes(starts), again, seconds)
+
+    result = attempt(settings, ())
+    if strict and not diagnose(result).ok:
+        used = result.settings
+        longer = replace(used, draws=LONGER * used.draws, warmup=LONGER * used.warmup)
+        refused = diagnose(result).problems[0].split(";")[0]
+        result = attempt(longer, (f"sampled again, {LONGER} times as long: {refused}",))
     if strict:
         require_convergence(result)
     return result

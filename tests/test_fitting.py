@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bayescale as bs
+from bayescale import fitting
 from tests.simulate import TRUTH, TWO_FAMILIES, crossed_ladder, ladder
 
 
@@ -106,6 +107,19 @@ def test_a_bad_fit_refuses_and_keeps_the_fit():
         bs.fit(bs.load_law("chinchilla"), runs, draws=20, warmup=10, progress=False)
     assert caught.value.fit is not None
     assert not bs.diagnose(caught.value.fit).ok
+
+
+def test_a_refused_fit_is_sampled_once_more_and_longer(monkeypatch):
+    monkeypatch.setattr(fitting, "LONGER", 8)
+    runs = bs.read_runs(ladder())
+    options = {"draws": 90, "warmup": 100, "progress": False}
+    once = bs.fit(bs.load_law("chinchilla"), runs, strict=False, **options)
+    assert not bs.diagnose(once).ok, "360 draws can't be 400 effective ones"
+    assert once.settings.draws == 90
+    again = bs.fit(bs.load_law("chinchilla"), runs, **options)
+    assert bs.diagnose(again).ok
+    assert again.settings.draws == again.data["posterior"].sizes["draw"] == 720
+    assert any(note.startswith("sampled again, 8 times as long: ") for note in again.notes)
 
 
 def test_likelihood_by_row_and_by_run(crossed_fit):
