@@ -148,8 +148,10 @@ def test_same_seed_same_bits():
 def test_acceptance_follows_its_target():
     strict = run("gaussian", draws=1500, seed=3, target=0.95)
     loose = run("gaussian", draws=1500, seed=3, target=0.7)
-    assert strict.said.accept.mean() > 0.9 > loose.said.accept.mean()
-    assert strict.said.step_size.mean() < loose.said.step_size.mean()
+    # each errs on the careful side, by 0.01 and by 0.19 over seeds
+    assert strict.said.accept.mean() > 0.94
+    assert 0.7 < loose.said.accept.mean() < strict.said.accept.mean() - 0.03
+    assert strict.said.step_size.mean() < 0.8 * loose.said.step_size.mean()
 
 
 @given(st.integers(0, 5000))
