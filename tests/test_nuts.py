@@ -146,11 +146,11 @@ def test_same_seed_same_bits():
 
 
 def test_acceptance_follows_its_target():
-    strict = run("gaussian", draws=1500, seed=3, target=0.95)
-    loose = run("gaussian", draws=1500, seed=3, target=0.7)
-    # each errs on the careful side, by 0.01 and by 0.19 over seeds
+    # a chain's own step errs by 0.02 in acceptance: many chains, so that no seed decides
+    many = functools.partial(run, "gaussian", draws=200, chains=100, seed=3, wrap=as_it_is)
+    strict, loose = many(target=0.95), many(target=0.7)
     assert strict.said.accept.mean() > 0.94
-    assert 0.7 < loose.said.accept.mean() < strict.said.accept.mean() - 0.03
+    assert 0.9 > loose.said.accept.mean() > 0.7
     assert strict.said.step_size.mean() < 0.8 * loose.said.step_size.mean()
 
 
