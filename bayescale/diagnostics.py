@@ -278,7 +278,7 @@ def _law_priors(law: Law) -> pd.DataFrame:
 
 
 def _fit_priors(fit: Fit) -> pd.DataFrame:
-    from bayescale.starts import sample_population_prior
+    from bayescale.population_prior import sample_population_prior
 
     rng = np.random.default_rng(20)
     _, values = sample_population_prior(fit.model, rng, 20_000)

@@ -13,18 +13,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.coordinates import to_natural
-from bayescale.density import (
-    Position,
-    cell_log_likelihood,
-    group_coordinates,
-    population_coordinates,
-)
+from bayescale.density import Position
 from bayescale.diagnostics import diagnose, too_many_divergences
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
-from bayescale.model import Model, build_model, reference_inputs, varying_columns
+from bayescale.model import Model
+from bayescale.model_from_runs import build_model, varying_columns
+from bayescale.posterior_tree import posterior_tree
 from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
 from bayescale.quadratic import placeholder
@@ -310,7 +306,7 @@ def complete(
         law=framed.law,
         runs=framed.runs,
         model=framed.model,
-        data=_data_tree(framed.model, framed.runs.table, position, sampled),
+        data=posterior_tree(framed.model, framed.runs.table, position, sampled),
         settings=settings,
         notes=(*framed.notes, *again),
         prior_z=prior_conflict(framed.model),
@@ -387,119 +383,3 @@ def mode_notes(starts: Starts) -> tuple[str, ...]:
     return (
         f"a second mode lies {gap:.1f} below the best in log posterior; chains started in both",
     )
-
-
-def _data_tree(
-    model: Model, table: pd.DataFrame, position: Position, sampled: Sampled
-) -> xr.DataTree:
-    from arviz_base import from_dict
-
-    structure = model.structure
-    chains, draws = sampled.energy.shape
-
-    def by_chain(values: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(values).reshape(chains, draws, *values.shape[1:])
-
-    posterior, dims, coords = posterior_variables(model, position)
-    rows = np.array([str(i) for i in table.index])
-    run_of_row = table["run"].astype(str).to_numpy() if "run" in table.columns else rows
-    row_likelihood = row_log_likelihood(model, position)
-    run_names = np.array(list(dict.fromkeys(run_of_row)))
-    by_run = np.zeros((len(row_likelihood), len(run_names)))
-    index = {name: i for i, name in enumerate(run_names)}
-    np.add.at(by_run.T, [index[r] for r in run_of_row], row_likelihood.T)
-    coordinates: dict[str, np.ndarray] = {"population": by_chain(position.population)}
-    for f, factor in enumerate(structure.factors):
-        coordinates[f"effects_{factor.name}"] = by_chain(position.effects[f])
-        coordinates[f"log_sd_{factor.name}"] = by_chain(position.log_sd[f])
-        coordinates[f"corr_{factor.name}"] = by_chain(position.corr[f])
-    response = structure.law.response.column
-    names = dict.fromkeys([v.column for v in structure.law.variables.values()])
-    return from_dict(
-        {
-            "posterior": {k: by_chain(v) for k, v in posterior.items()},
-            "sample_stats": {
-                "diverging": sampled.diverging.astype(bool),
-                "energy": sampled.energy,
-                "n_steps": sampled.n_steps,
-                "lp": sampled.log_prior + sampled.log_likelihood,
-                "log_prior": sampled.log_prior,
-                "log_likelihood": sampled.log_likelihood,
-            },
-            "log_likelihood": {response: by_chain(by_run)},
-            "log_likelihood_rows": {response: by_chain(row_likelihood)},
-            "coordinates": {k: v for k, v in coordinates.items() if v.size},
-            "observed_data": {response: table[response].to_numpy(float)},
-            "constant_data": {c: table[c].to_numpy(float) for c in names if c != response},
-        },
-        coords={**coords, "row": rows, "run": run_names},
-        dims={
-            **dims,
-            **{c: ["row"] for c in names},
-            response: ["row"],
-        }
-        if len(run_names) == len(rows)
-        else {**dims, **{c: ["row"] for c in names}},
-    )
-
-
-def posterior_variables(
-    model: Model, position: Position
-) -> tuple[dict[str, np.ndarray], dict[str, list[str]], dict[str, np.ndarray]]:
-    """Population, group and hyper parameters in the user's units, with dims and coords."""
-    structure = model.structure
-    reference = reference_inputs(model.arrays.reference)
-    population = to_natural(
-        structure, population_coordinates(structure, position.population, np), reference, np
-    )
-    posterior = {structure.names[i]: population[structure.names[i]] for i in structure.free}
-    dims: dict[str, list[str]] = {}
-    coords: dict[str, np.ndarray] = {}
-    if structure.factors:
-        dim = structure.factors[0].name if len(structure.factors) == 1 else "group"
-        labels = np.array([",".join(g) for g in model.groups])
-        coords[dim] = labels
-        eta = group_coordinates(structure, position, model.arrays.levels, np)
-        values = to_natural(structure, eta, reference, np)
-        varied = {i for f in structure.factors for i in f.varied}
-        for i in sorted(varied):
-            name = f"{structure.names[i]}_by_{dim}"
-            posterior[name] = values[structure.names[i]]
-            dims[name] = [dim]
-    for f, factor in enumerate(structure.factors):
-        for k, i in enumerate(factor.learned_index):
-            name = f"sd({structure.names[factor.varied[i]]}|{factor.name})"
-            posterior[name] = np.exp(position.log_sd[f][..., k])
-        for k, (i, j) in enumerate(factor.pairs):
-            a, b = structure.names[factor.varied[i]], structure.names[factor.varied[j]]
-            posterior[f"cor({a}, {b}|{factor.name})"] = np.tanh(position.corr[f][..., k])
-    return posterior, dims, coords
-
-
-def row_log_likelihood(model: Model, position: Position) -> np.ndarray:
-    """Log density of each row given the parameters and its cell's other rows; (sample, row)."""
-    structure, arrays = model.structure, model.arrays
-    inputs = arrays.inputs()
-    at = tuple(arrays.position.T)
-    n_samples = len(position.population)
-    out = np.zeros((n_samples, len(arrays.position)))
-    batch = max(1, int(2e6 / max(arrays.mask.size, 1)))
-    n_seeds = arrays.mask.shape[2]
-    for start in range(0, n_samples, batch):
-        part = slice(start, start + batch)
-        piece = Position(
-            position.population[part],
-            tuple(e[part] for e in position.effects),
-            tuple(s[part] for s in position.log_sd),
-            tuple(c[part] for c in position.corr),
-        )
-        eta = group_coordinates(structure, piece, arrays.levels, np)
-        whole = cell_log_likelihood(structure, eta, inputs, np)
-        for seed in range(n_seeds):
-            mask = arrays.mask.copy()
-            mask[..., seed] = 0.0
-            rest = cell_log_likelihood(structure, eta, {**inputs, "mask": mask}, np)
-            rest = np.where(mask.sum(-1) > 0, rest, 0.0)
-            mine = at[2] == seed
-            out[part, mine] = (whole - rest)[:, at[0][mine], at[1][mine]]
-    return out

@@ -25,12 +25,12 @@ from bayescale.fitting import (
     frame,
     mode_notes,
     place,
-    posterior_variables,
     sampled_again,
 )
 from bayescale.lanes import Problem, Stop, sample_many
 from bayescale.law import Law
 from bayescale.model import Arrays, Model, padded
+from bayescale.posterior_tree import posterior_variables
 from bayescale.progress import reporter
 from bayescale.quick_convergence import Convergence
 from bayescale.runs import Runs

@@ -25,7 +25,7 @@ def numpyro_model(model: Model) -> Callable[[], None]:
     Examples
     --------
     >>> import bayescale as bs, numpyro
-    >>> from bayescale.model import build_model
+    >>> from bayescale.model_from_runs import build_model
     >>> law = bs.load_law("chinchilla")
     >>> runs = bs.read_runs({"N": [1e6, 2e6, 4e6], "D": [1e8, 3e8, 1e9], "loss": [4.0, 3.5, 3.2]})
     >>> program = numpyro_model(build_model(law, runs.table))

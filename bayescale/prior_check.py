@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from bayescale.law import Law
-from bayescale.model import Model, build_model, varying_columns
+from bayescale.model import Model
+from bayescale.model_from_runs import build_model, varying_columns
+from bayescale.population_prior import sample_population_prior
 from bayescale.rows import select_rows
 from bayescale.runs import Runs
-from bayescale.starts import sample_population_prior
 
 
 def prior_log_loss(model: Model, size: int, seed: int) -> np.ndarray:

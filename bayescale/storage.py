@@ -17,7 +17,7 @@ import xarray as xr
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit
 from bayescale.law import Law
-from bayescale.model import build_model
+from bayescale.model_from_runs import build_model
 from bayescale.runs import Runs
 from bayescale.sampling import Settings
 

@@ -15,7 +15,8 @@ from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.fitting import _adapt
 from bayescale.geometry import unwhiten, whiten
-from bayescale.model import Reference, build_model, reference_inputs
+from bayescale.model import Reference, reference_inputs
+from bayescale.model_from_runs import build_model
 from bayescale.numpyro_model import numpyro_model
 from bayescale.precision import x64
 from bayescale.quadratic import layout, straighten

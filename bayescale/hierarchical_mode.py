@@ -1,0 +1,153 @@
+"""A posterior mode of population and groups, and the geometry of the posterior there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayescale.density import Position, effects_log_prior, group_coordinates, group_precision
+from bayescale.geometry import unwhiten
+from bayescale.group_likelihood import Terms, positive
+from bayescale.model import Model, Structure
+from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
+
+MODE_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A posterior mode given its group sds, with the geometry there.
+
+    Attributes
+    ----------
+    position : Position
+    quadratic : Quadratic
+    objective : float
+        Penalised log likelihood at the mode.
+    """
+
+    position: Position
+    quadratic: Quadratic
+    objective: float
+
+
+def hierarchical_mode(
+    model: Model, terms: Terms, eta: np.ndarray, mean: np.ndarray, sd: np.ndarray
+) -> Mode:
+    """Mode of population and group effects, group sds set by expectation-maximisation."""
+    structure = model.structure
+    shape = layout(structure)
+    free = np.array(structure.free, int)
+    prior_mean, prior_sd = mean[free], sd[free]
+    log_sd, corr = _fixed_hyper(structure)
+    levels = model.arrays.levels
+    population = np.mean(eta, axis=0)[free]
+    effects = []
+    for f, factor in enumerate(structure.factors):
+        varied = np.array(factor.varied)
+        deviation = eta[:, varied] - np.mean(eta[:, varied], axis=0)
+        pinned = np.isin(varied, [i for i, _ in structure.pinned])
+        deviation = np.where(pinned, eta[:, varied] - structure.base[varied], deviation)
+        part = np.zeros((len(factor.levels), len(varied)))
+        counts = np.zeros(len(factor.levels))
+        np.add.at(part, levels[f], deviation / len(structure.factors))
+        np.add.at(counts, levels[f], 1.0)
+        effects.append(part / np.maximum(counts, 1)[:, None])
+    position = Position(population, tuple(effects), log_sd, corr)
+
+    def penalised(at: Position, value: np.ndarray) -> float:
+        total = float(np.sum(value)) - 0.5 * float(
+            np.sum(((at.population - prior_mean) / prior_sd) ** 2)
+        )
+        for f, factor in enumerate(structure.factors):
+            total += float(effects_log_prior(factor, at.effects[f], at.log_sd[f], at.corr[f], np))
+        return total if np.isfinite(total) else -np.inf
+
+    quadratic = None
+    objective = -np.inf
+    for step in range(MODE_STEPS):
+        at = group_coordinates(structure, position, levels, np)
+        value, gradient, hessian = terms(at)
+        objective = penalised(position, value)
+        precision = positive(-hessian)
+        linear = np.einsum("gij,gj->gi", precision, at) + np.nan_to_num(gradient)
+        quadratic = assemble(model, precision, linear, prior_mean, prior_sd)
+        flat = _flat_at(shape, position.log_sd, position.corr)
+        target, _ = unwhiten(structure, flat, quadratic.inputs(), np)
+        moved = 0.0
+        for size in (1.0, 0.5, 0.25, 0.1, 0.03, 0.01):
+            trial = Position(
+                position.population + size * (target.population - position.population),
+                tuple(
+                    a + size * (b - a)
+                    for a, b in zip(position.effects, target.effects, strict=True)
+                ),
+                position.log_sd,
+                position.corr,
+            )
+            value = terms(group_coordinates(structure, trial, levels, np))[0]
+            reached = penalised(trial, value)
+            if reached > objective - 1e-9:
+                moved = reached - objective
+                position, objective = trial, reached
+                break
+        new_sd = _update_sds(structure, position, quadratic)
+        change = max(
+            (
+                float(np.max(np.abs(a - b)))
+                for a, b in zip(new_sd, position.log_sd, strict=True)
+                if a.size
+            ),
+            default=0.0,
+        )
+        position = position._replace(log_sd=new_sd)
+        if step > 3 and abs(moved) < 1e-4 and change < 0.02:
+            break
+    at = group_coordinates(structure, position, levels, np)
+    _, gradient, hessian = terms(at)
+    precision, gradient = positive(-hessian), np.nan_to_num(gradient)
+    geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
+    return Mode(position, geometry, objective)
+
+
+def _fixed_hyper(structure: Structure) -> tuple[tuple, tuple]:
+    log_sd = tuple(
+        np.log(
+            np.array([0.5 * f.fixed_sd[k] for k in f.learned_index], dtype=float).reshape(
+                len(f.learned_index)
+            )
+        )
+        for f in structure.factors
+    )
+    return log_sd, tuple(np.zeros(len(f.pairs)) for f in structure.factors)
+
+
+def _flat_at(shape: Layout, log_sd: tuple, corr: tuple) -> np.ndarray:
+    return np.concatenate([np.zeros(shape.dense + shape.n_block), *log_sd, *corr])
+
+
+def _update_sds(
+    structure: Structure, position: Position, quadratic: Quadratic
+) -> tuple[np.ndarray, ...]:
+    """One expectation-maximisation step for the learned group sds under their priors."""
+    updated = []
+    for f, factor in enumerate(structure.factors):
+        index = list(factor.learned_index)
+        if not index:
+            updated.append(position.log_sd[f])
+            continue
+        effects = position.effects[f][:, index]
+        variance = np.zeros_like(effects)
+        if f == structure.block:
+            prior = group_precision(factor, position.log_sd[f], position.corr[f], np)
+            inverse = np.linalg.inv(quadratic.uu + prior)
+            variance = np.einsum("lvv->lv", inverse)[:, index]
+        else:
+            variance = np.exp(2 * position.log_sd[f])[None, :] * 0.25
+        total = np.sum(effects**2 + variance, axis=0)
+        scale = np.array([factor.fixed_sd[k] for k in index])
+        n = len(factor.levels) - 1
+        squared = 0.5 * scale**2 * (-n + np.sqrt(n**2 + 4 * total / scale**2))
+        updated.append(0.5 * np.log(np.clip(squared, (0.05 * scale) ** 2, None)))
+    return tuple(updated)

@@ -1,0 +1,250 @@
+"""A model made of a law and a table: what varies by which column, and rows laid out in arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayescale.errors import BayescaleError, LawError
+from bayescale.formula import log_name
+from bayescale.law import Law, Parameter
+from bayescale.model import Arrays, Factor, Model, Reference, Structure
+from bayescale.noise import NOISE_NAMES, NoiseParameter, build_noise
+from bayescale.priors import Prior
+
+CORRELATE_FROM = 8
+CONTRAST_LEVELS = 2
+
+
+def varying_columns(law: Law, noise_pool: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Grouping columns named by any parameter, in order of first mention."""
+    names: list[str] = []
+    for columns in [*(p.varies for p in law.parameters.values()), *noise_pool.values()]:
+        names += [c for c in columns if c not in names]
+    return tuple(names)
+
+
+def measure_reference(law: Law, table: pd.DataFrame) -> Reference:
+    """Geometric means of the law's columns and of the losses over the rows to be fitted."""
+    loss = table[law.response.column].to_numpy(float)
+    columns = {
+        v.name: float(np.exp(np.mean(np.log(table[v.column].to_numpy(float)))))
+        for v in law.variables.values()
+    }
+    return Reference(columns, float(np.exp(np.mean(np.log(loss)))), float(np.min(loss)))
+
+
+def build_model(
+    law: Law,
+    table: pd.DataFrame,
+    *,
+    noise: str | None = None,
+    noise_pool: Mapping[str, Sequence[str]] | None = None,
+    correlate: bool | None = None,
+    reference: Reference | None = None,
+) -> Model:
+    """Lay out `table` (validated rows) for `law`.
+
+    Parameters
+    ----------
+    law : Law
+        With its final priors and pooling.
+    table : pandas.DataFrame
+        One row a run (or run and evaluation), canonical columns.
+    noise : {"t", "normal", "t+scale"}, optional
+        The card's own where None.
+    noise_pool : mapping, optional
+        Grouping columns of noise parameters, e.g. ``{"sigma": ["family"]}``.
+    correlate : bool, optional
+        Learn correlations of the card's pairs between groups; from 8 levels on where None.
+    reference : Reference, optional
+        Measured from `table` where None.
+    """
+    name = noise or law.response.noise
+    if name not in NOISE_NAMES:
+        raise BayescaleError(f"noise {name!r} is not known; choose one of {', '.join(NOISE_NAMES)}")
+    notes: list[str] = []
+    noise_pool = dict(noise_pool or {})
+    reference = reference or measure_reference(law, table)
+
+    factor_levels: dict[str, tuple[str, ...]] = {}
+    for column in varying_columns(law, noise_pool):
+        if column not in table.columns:
+            notes.append(f"no column {column!r} in the runs: nothing varies by it")
+            continue
+        levels = tuple(dict.fromkeys(table[column].astype(str)))
+        if len(levels) < 2:
+            notes.append(f"{column} has one level ({levels[0]}): nothing varies by it")
+            continue
+        factor_levels[column] = levels
+    if len(factor_levels) > 2:
+        raise LawError(
+            f"parameters vary by {', '.join(factor_levels)}: at most two crossed grouping columns"
+        )
+
+    variables = [v.column for v in law.variables.values()]
+    cell_keys = [*factor_levels, *variables]
+    if "evaluation" in table.columns and "evaluation" not in factor_levels:
+        cell_keys.append("evaluation")
+    cells = table.groupby(cell_keys, sort=False, dropna=False).ngroup().to_numpy()
+    repeated = bool(np.max(np.bincount(cells)) > 1) and int(np.sum(np.bincount(cells) > 1)) >= 3
+    if not repeated:
+        cells = np.arange(len(table))
+    se_column = f"{law.response.column}_se"
+    measured = se_column in table.columns and bool(table[se_column].notna().all())
+    if measured:
+        typical = float(np.median(table[se_column] / table[law.response.column]))
+        notes.append(
+            f"{se_column} (median {typical:.2%}) is taken as each row's own independent error;"
+            f" leave it out where all rows were scored on one held-out text, whose error they share"
+        )
+    built = build_noise(name, repeated=repeated, measured=measured)
+
+    parameters = [*law.parameters.values(), *built.parameters]
+    names = [p.name for p in parameters]
+    for missing in set(noise_pool) - set(names):
+        raise BayescaleError(
+            f"pool names {missing!r}, which is neither a parameter of {law.name} nor of its noise"
+            f" ({', '.join(names)})"
+        )
+    pinned: list[tuple[int, float]] = []
+    members: dict[str, list] = {f: [] for f in factor_levels}
+    for i, parameter in enumerate(parameters):
+        varies = noise_pool.get(parameter.name, getattr(parameter, "varies", ()))
+        present = [f for f in varies if f in factor_levels]
+        for f in present:
+            members[f].append((i, parameter))
+        if present and getattr(parameter, "pooling", "partial") == "none":
+            pinned.append((i, _real_moments(parameter.prior)[0]))
+    factors = tuple(
+        _build_factor(f, factor_levels[f], members[f], law, correlate, notes)
+        for f in factor_levels
+        if members[f]
+    )
+    structure = Structure(law, built, name, factors, tuple(pinned))
+    arrays, groups, extra = _lay_out(structure, table, cells, reference, measured)
+    return Model(structure, arrays, groups, *extra, notes=tuple(notes))
+
+
+def _build_factor(
+    name: str,
+    levels: tuple[str, ...],
+    members: Sequence[tuple[int, Parameter | NoiseParameter]],
+    law: Law,
+    correlate: bool | None,
+    notes: list[str],
+) -> Factor:
+    varied = tuple(i for i, _ in members)
+    learned, fixed = [], []
+    for _, parameter in members:
+        separate = getattr(parameter, "pooling", "partial") == "none"
+        is_learned = not separate and len(levels) > CONTRAST_LEVELS
+        learned.append(is_learned)
+        if separate:
+            fixed.append(_real_moments(parameter.prior)[1])
+        else:
+            fixed.append(float(parameter.group_sd.args[0]))
+    if len(levels) == CONTRAST_LEVELS and any(not x for x in learned):
+        notes.append(
+            f"{name} has two levels: their differences are contrasts with a stated prior, "
+            f"not a learned spread"
+        )
+    names = [p.name for _, p in members]
+    pairs: list[tuple[int, int]] = []
+    use = correlate if correlate is not None else len(levels) >= CORRELATE_FROM
+    for a, b in law.pairs:
+        if a in names and b in names and use:
+            i, j = names.index(a), names.index(b)
+            if learned[i] and learned[j]:
+                pairs.append((i, j))
+        elif a in names and b in names and len(levels) > CONTRAST_LEVELS and correlate is None:
+            notes.append(
+                f"cor({a}, {b}|{name}) is fixed at 0: {len(levels)} levels can't tell it"
+                f" (learned from {CORRELATE_FROM} on)"
+            )
+    return Factor(name, levels, varied, tuple(pairs), tuple(learned), tuple(fixed))
+
+
+def _real_moments(prior: Prior) -> tuple[float, float]:
+    """Mean and sd of a prior on its real-line coordinate, by quadrature over its quantiles."""
+    grid = (np.arange(400) + 0.5) / 400
+    real = prior.to_real(np.asarray(prior.quantile(grid)), np)
+    return float(np.mean(real)), float(np.std(real))
+
+
+def _lay_out(
+    structure: Structure,
+    table: pd.DataFrame,
+    cells: np.ndarray,
+    reference: Reference,
+    measured: bool,
+) -> tuple[Arrays, tuple[tuple[str, ...], ...], tuple]:
+    law = structure.law
+    labels = [tuple(row) for row in _labels(structure, table)]
+    groups = tuple(dict.fromkeys(labels))
+    group_of = {g: i for i, g in enumerate(groups)}
+    group = np.array([group_of[label] for label in labels])
+
+    cell_in_group = np.zeros(len(table), int)
+    seed_in_cell = np.zeros(len(table), int)
+    next_cell = dict.fromkeys(range(len(groups)), 0)
+    seen: dict[int, tuple[int, int]] = {}
+    for row, (g, c) in enumerate(zip(group, cells, strict=True)):
+        if c not in seen:
+            seen[c] = (next_cell[g], 0)
+            next_cell[g] += 1
+        index, count = seen[c]
+        cell_in_group[row], seed_in_cell[row] = index, count
+        seen[c] = (index, count + 1)
+    shape = (len(groups), _bucket(max(next_cell.values())), int(seed_in_cell.max()) + 1)
+    position = np.stack([group, cell_in_group, seed_in_cell], axis=1)
+
+    columns = {}
+    for v in law.variables.values():
+        padded = np.full(shape[:2], reference.columns[v.name])
+        padded[group, cell_in_group] = table[v.column].to_numpy(float)
+        columns[v.column] = padded
+        if structure.law.function is None:
+            columns[log_name(v.column)] = np.log(padded)
+    at = tuple(position.T)
+    loss = table[law.response.column].to_numpy(float)
+    log_loss = np.full(shape, np.log(reference.typical))
+    log_loss[at] = np.log(loss)
+    mask = np.zeros(shape)
+    mask[at] = 1.0
+
+    rows: dict[str, np.ndarray] = {}
+    mean_se2 = 0.0
+    if measured:
+        se2 = (table[f"{law.response.column}_se"].to_numpy(float) / loss) ** 2
+        rows["se2"] = np.full(shape, float(np.mean(se2)))
+        rows["se2"][at] = se2
+        mean_se2 = float(np.mean(se2))
+    edges, centre = None, 0.0
+    if "sigma_slope" in structure.names:
+        log_compute = np.log10(table["C"].to_numpy(float))
+        edges = (float(log_compute.min()), float(log_compute.max()))
+        centre = float(log_compute.mean())
+        rows["z"] = np.zeros(shape)
+        rows["z"][at] = log_compute - centre
+    levels = tuple(
+        np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
+    )
+    arrays = Arrays(columns, log_loss, mask, rows, levels, reference, position)
+    return arrays, groups, (edges, centre, mean_se2)
+
+
+def _bucket(n: int) -> int:
+    """Pad to sizes that repeat, so that data sets of like size share a compiled program."""
+    if n <= 8:
+        return n
+    step = 2 ** max(int(np.log2(n)) - 2, 2)
+    return int(np.ceil(n / step) * step)
+
+
+def _labels(structure: Structure, table: pd.DataFrame) -> np.ndarray:
+    if not structure.factors:
+        return np.full((len(table), 0), "")
+    return np.stack([table[f.name].astype(str).to_numpy() for f in structure.factors], axis=1)
