@@ -14,7 +14,10 @@ Array = Any
 
 MOST_WINDOWS = 24
 _START, _FIRST, _END = 75, 25, 50
-_GAMMA, _DELAY, _FORGET = 0.05, 10.0, 0.75  # of dual averaging, as in Hoffman and Gelman 2014
+# Of dual averaging. Calmer than Hoffman and Gelman (0.05, restarts at tenfold): a step that swings
+# widely is, at its mean, shorter than the target asks.
+_GAMMA, _DELAY, _FORGET = 0.2, 10.0, 0.75
+_RESTART = 2.0
 _PRIOR_DRAWS = 5.0
 
 
@@ -134,7 +137,7 @@ def update(
         step_size=xp.exp(xp.where(settled, log_average, log_step)),
         log_average=log_average,
         error=xp.where(closing, 0.0, error),
-        centre=xp.where(closing, log_average + np.log(10.0), state.centre),
+        centre=xp.where(closing, log_average + np.log(_RESTART), state.centre),
         count=xp.where(closing, 0.0, count),
         variance=xp.where(wide, learnt, state.variance),
         seen=xp.where(closing, 0.0, seen),

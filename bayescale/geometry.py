@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale import ridge
+from bayescale import ridge, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Structure
@@ -30,7 +30,7 @@ TANGENTS = 2  # the second is taken at the conditional mean that the first gives
 
 
 def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Log sds and correlations of each factor from the tail of the flat vector."""
+    """Group sds' coordinates and correlations of each factor from the tail of the flat vector."""
     start = shape.dense + shape.n_block
     parts: list[Array] = []
     for n in (*shape.learned, *shape.pairs):
@@ -38,6 +38,15 @@ def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Ar
         start += n
     k = len(shape.learned)
     return tuple(parts[:k]), tuple(parts[k:])
+
+
+def _log_sds(hyper: tuple[Array, ...], quadratic: dict, xp: Any) -> tuple[tuple[Array, ...], Array]:
+    """Log sds of each factor at their coordinates, and the log Jacobian."""
+    if "spreads" not in quadratic:
+        return hyper, 0.0
+    placed = zip(hyper, quadratic["spreads"], strict=True)
+    told = [spreads.log_sd_at(z, spread, xp) for z, spread in placed]
+    return tuple(log_sd for log_sd, _ in told), sum(extra for _, extra in told)
 
 
 @dataclass(frozen=True)
@@ -146,12 +155,13 @@ def _log_diagonal(inverse: Array, xp: Any) -> Array:
 def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tuple[Position, Array]:
     """Position and log |d position / d flat| of the sampler's flat vector, shape (..., size)."""
     shape = layout(structure)
-    log_sd, corr = split_hyper(shape, flat)
+    hyper, corr = split_hyper(shape, flat)
+    log_sd, spread_jacobian = _log_sds(hyper, quadratic, xp)
     factors = factorise(structure, log_sd, corr, quadratic, xp)
     dense = factors.mean_dense + xp.einsum(
         "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
     )
-    log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1)
+    log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1) + spread_jacobian
     curved = "tangent" in quadratic
     population = dense[..., : shape.n_population]
     if "log_scale" in quadratic:
@@ -272,4 +282,8 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         )
         transposed = np.swapaxes(inverse_block, -1, -2)
         parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
-    return np.concatenate([*parts, *map(np.ravel, position.log_sd), *map(np.ravel, position.corr)])
+    hyper = position.log_sd
+    if "spreads" in quadratic:
+        placed = zip(hyper, quadratic["spreads"], strict=True)
+        hyper = tuple(spreads.coordinate(log_sd, spread) for log_sd, spread in placed)
+    return np.concatenate([*parts, *map(np.ravel, hyper), *map(np.ravel, position.corr)])

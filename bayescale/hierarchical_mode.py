@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayescale import spreads
 from bayescale.density import Position, effects_log_prior, group_coordinates, group_precision
 from bayescale.geometry import unwhiten
 from bayescale.group_likelihood import Terms, positive
@@ -108,7 +109,8 @@ def hierarchical_mode(
     _, gradient, hessian = terms(at)
     precision, gradient = positive(-hessian), np.nan_to_num(gradient)
     geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
-    return Mode(position, geometry, objective)
+    placed = replace(geometry, spreads=spreads.learn(model, precision, gradient, position))
+    return Mode(position, placed, objective)
 
 
 def _fixed_hyper(structure: Structure) -> tuple[tuple, tuple]:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bayescale import ridge
+from bayescale import ridge, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, population_coordinates
 from bayescale.model import Model, Structure
@@ -64,6 +64,7 @@ class Quadratic:
     ``offset`` the center of those that have no population value, and ``apart`` how far each
     group's terms lie from the population's. They are straightened effects where ``tangents`` are
     given, the derivatives of each factor's effects by those; and plain effects otherwise.
+    ``spreads`` place the group sds' coordinates (`bayescale.spreads`).
     """
 
     dd: np.ndarray
@@ -76,6 +77,7 @@ class Quadratic:
     log_scale: np.ndarray | None = None
     apart: np.ndarray | None = None
     tangents: tuple[np.ndarray, ...] | None = None
+    spreads: tuple[np.ndarray, ...] | None = None
 
     @cached_property
     def alone(self) -> bool:
@@ -182,7 +184,8 @@ def placeholder(model: Model) -> Quadratic:
         tuple(np.zeros(len(f.learned_index)) for f in structure.factors),
         tuple(np.zeros(len(f.pairs)) for f in structure.factors),
     )
-    return straighten(model, flat[0], flat[1], flat[2], position, np.zeros(free), np.ones(free))
+    made = straighten(model, flat[0], flat[1], flat[2], position, np.zeros(free), np.ones(free))
+    return replace(made, spreads=spreads.unknown(model))
 
 
 def straighten(

@@ -33,10 +33,7 @@ class Starts:
         mode = self.modes[chain % len(self.modes)]
         rng = np.random.default_rng([seed, chain, 71])
         flat = whiten(structure, mode.position, self.geometry.inputs())
-        hyper = shape.dense + shape.n_block
-        jitter = scale * rng.standard_normal(shape.size)
-        jitter[hyper:] *= 0.15
-        return flat + jitter
+        return flat + scale * rng.standard_normal(shape.size)
 
 
 def find_starts(model: Model, seed: int = 0) -> Starts:

@@ -11,6 +11,7 @@ import pytest
 from numpyro.infer.util import potential_energy
 
 import bayescale as bs
+from bayescale import spreads
 from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.fitting import _adapt
@@ -118,7 +119,9 @@ def test_whitening_is_an_exact_change_of_variables(case):
     center = group_coordinates(structure, random_position(model), model.arrays.levels, np)
     middle = random_position(model)
     prior = middle.population - 0.1, np.ones(len(structure.free))
-    quadratic = straighten(model, precision, np.zeros((n, p)), center, middle, *prior).inputs()
+    made = straighten(model, precision, np.zeros((n, p)), center, middle, *prior)
+    learnt = spreads.learn(model, precision, np.zeros((n, p)), middle)
+    quadratic = replace(made, spreads=learnt).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():
