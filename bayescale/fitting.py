@@ -29,7 +29,7 @@ from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
 from bayescale.starts import Starts, find_starts
 
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.94
 CAREFUL_ACCEPT = 0.99
 LONGER = 2  # times as long, for a fit that would be refused
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
@@ -164,7 +164,7 @@ def fit(
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     target_accept : float, optional
-        Acceptance that NUTS aims for. Where None, 0.9, and again with 0.99 if draws diverge.
+        Acceptance that NUTS aims for. Where None, 0.94, and again with 0.99 if draws diverge.
 
     Returns
     -------
