@@ -147,7 +147,8 @@ def fit(
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
         say ``{"prior": ..., "on": "share"}``.
     noise : {"t", "normal", "t+scale"}, optional
-    discrepancy : {None, "none"}
+    discrepancy : {"none", "bend"}, optional
+        Whether the law itself may be wrong (`bayescale.bends`). None is "none".
     checkpoints : {"final"}
         One row a run.
     on_failed : {"error", "drop"}
@@ -190,9 +191,9 @@ def fit(
     >>> bs.diagnose(fit).ok
     True
     """
-    _check_options(discrepancy, draws=draws, warmup=warmup, chains=chains)
+    _check_options(draws=draws, warmup=warmup, chains=chains)
     began = perf_counter()
-    framed = frame(law, runs, pool, prior, noise, checkpoints, on_failed, correlate)
+    framed = frame(law, runs, pool, prior, noise, checkpoints, on_failed, correlate, discrepancy)
     model = framed.model
     settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
     shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
@@ -238,9 +239,7 @@ def fit(
     return result
 
 
-def _check_options(discrepancy: str | None, **counts: int) -> None:
-    if discrepancy not in (None, "none"):
-        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; there is none yet: 'none'")
+def _check_options(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise BayescaleError(f"{name} must be at least 1, not {value}")
@@ -265,6 +264,7 @@ def frame(
     checkpoints: str = "final",
     on_failed: str = "error",
     correlate: bool | None = None,
+    discrepancy: str | None = None,
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
     law, noise_pool = _adapt(law, pool, prior)
@@ -272,7 +272,12 @@ def frame(
     groups = _group_columns(law, noise_pool, pool, runs)
     selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
-        law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
+        law,
+        selection.table,
+        noise=noise,
+        noise_pool=noise_pool,
+        discrepancy=discrepancy,
+        correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
     return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))

@@ -120,6 +120,7 @@ def fit_many(
     pool: Mapping[str, Sequence[str]] | str | None = None,
     prior: Mapping[str, Any] | None = None,
     noise: str | None = None,
+    discrepancy: str | None = None,
     checkpoints: str = "final",
     on_failed: str = "error",
     seed: int = 0,
@@ -141,7 +142,7 @@ def fit_many(
     law : Law
     runs : sequence of Runs or DataFrame
         The tables, a problem each.
-    pool, prior, noise, checkpoints, on_failed, correlate
+    pool, prior, noise, discrepancy, checkpoints, on_failed, correlate
         As in `fit`, the same for all problems.
     seed : int
         Each problem's own seed is made from this and its place; ``table["seed"]`` tells it.
@@ -184,7 +185,11 @@ def fit_many(
     framed = []
     for index, table in enumerate(runs):
         try:
-            framed.append(frame(law, table, pool, prior, noise, checkpoints, on_failed, correlate))
+            framed.append(
+                frame(
+                    law, table, pool, prior, noise, checkpoints, on_failed, correlate, discrepancy
+                )
+            )
         except DataError as error:
             raise DataError(f"problem {index}: {error}") from error
     stop = Stop(warmup, min(FIRST_LOOK, max_draws), max_draws, MARGIN * min_ess, MAX_RHAT)

@@ -13,6 +13,7 @@ from typing import TypeGuard
 
 import numpy as np
 
+from bayescale.bends import Bend, Walk, Weight
 from bayescale.law import Law, Parameter
 from bayescale.noise import Noise, NoiseParameter
 
@@ -39,7 +40,7 @@ class Reference:
         return self.smallest if of == "smallest" else self.typical
 
 
-def has_share(parameter: Parameter | NoiseParameter) -> TypeGuard[Parameter]:
+def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Parameter]:
     """Whether a parameter multiplies a term of the law, whose size is then its coordinate."""
     return isinstance(parameter, Parameter) and parameter.share is not None
 
@@ -64,7 +65,8 @@ class Factor:
 class Structure:
     """The statistical model, apart from its data.
 
-    Coordinates are unconstrained: the law's parameters in card order, then the noise's. A parameter
+    Coordinates are unconstrained: the law's parameters in card order, then the noise's, then the
+    discrepancy's. A parameter
     with a `share` has the log of its contribution at the reference as its coordinate, so that a
     group effect on it is a relative change of that contribution, whatever the exponent.
     """
@@ -74,10 +76,12 @@ class Structure:
     noise_name: str
     factors: tuple[Factor, ...]
     pinned: tuple[tuple[int, float], ...] = ()
+    bend: Bend | None = None
 
     @cached_property
-    def parameters(self) -> tuple[Parameter | NoiseParameter, ...]:
-        return (*self.law.parameters.values(), *self.noise.parameters)
+    def parameters(self) -> tuple[Parameter | NoiseParameter | Weight, ...]:
+        bends = () if self.bend is None else self.bend.parameters
+        return (*self.law.parameters.values(), *self.noise.parameters, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -123,7 +127,7 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
         )
-        return (law.name, formula, described, self.noise, factors, self.pinned)
+        return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ class Model:
     centre: float
     mean_se2: float
     notes: tuple[str, ...] = ()
+    walks: tuple[Walk, ...] = ()
 
     def trend(self, compute: np.ndarray) -> np.ndarray:
         """Decades of compute from the data's middle, held at the data's edges."""

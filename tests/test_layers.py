@@ -20,7 +20,7 @@ card elements oracles costs compute law
 catalog optimum budgets frontiers
 runs identifiability rows
 dataset_cards datasets
-places kernels noise model model_from_runs coordinates ridge density cholesky
+places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling quick_convergence lanes numpyro_model posterior_tree
