@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bayescale import scoring
 from bayescale.allocation import positive, surface_of
 from bayescale.arms import FREE, Arm, Costs, arms_of, cost_notes
-from bayescale.budgets import Surface, at_budget, plan_budget, search_range
+from bayescale.budgets import plan_budget
 from bayescale.errors import DataError
 from bayescale.frontiers import Frontier, crossover, multiplier
-from bayescale.optimum import minimise
+from bayescale.surfaces import Surface, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -275,15 +275,8 @@ def _frontiers(
     C = np.exp(log_c)[None]
     frontiers = []
     for arm, surface in zip(arms, surfaces, strict=True):
-        if sized:
-            losses = at_budget(surface, arm.cost, C)
-            low, high = search_range(C)
-            size = losses(low).shape
-            low, high = np.broadcast_to(low, size), np.broadcast_to(high, size)
-            values = minimise(losses, low, high, points=33, iterations=10, polish=1).value
-        else:
-            values = surface(C, C)
-        frontiers.append(Frontier(log_c, values))
+        own = trace(surface, arm.cost, log_c) if sized else Frontier(log_c, surface(C, C))
+        frontiers.append(own)
     return frontiers
 
 

@@ -17,14 +17,14 @@ configuration grammar
 formula priors prior_table conditions
 columns cells tables
 card elements oracles costs compute law
-catalog optimum budgets frontiers
+catalog optimum frontiers surfaces budgets
 runs identifiability rows
 dataset_cards datasets
 places kernels noise model model_from_runs coordinates ridge density cholesky quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling quick_convergence lanes numpyro_model posterior_tree
 fitting diagnostics storage shelf many_fits machine
-prediction sensitivity
+prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms recipes
 plots
