@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import scoring
+from bayescale import scoring, what_changes
 from bayescale.allocation import positive, surface_of
 from bayescale.arms import FREE, Arm, Costs, arms_of, cost_notes
 from bayescale.budgets import plan_budget
 from bayescale.errors import DataError
 from bayescale.frontiers import Frontier, crossover, multiplier
+from bayescale.recipe_curves import chances, keeping, over_scale, several_metrics, stoppable
 from bayescale.surfaces import Surface, trace
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Floats = NDArray[np.float64]
 _DRAWS = 1000  # draws that crossovers and multipliers are found for
 _BEYOND = 4.0 * np.log(10.0)
 _GRID = 33
+_SCALES = 41  # budgets of the curve over scale
 _STEP = 0.6  # in log C, between the budgets at which frontiers are found
 _PAIR_COLUMNS = ["pair", "a", "b", "median", "lower", "upper", "p_none"]
 
@@ -40,7 +42,8 @@ class RecipeComparison:
     table : pandas.DataFrame
         A row a recipe, least expected regret first: ``recipe``, ``p_best``, ``expected_regret``
         (mean over draws of its loss minus the best recipe's), ``median``, ``lower_50``,
-        ``upper_50``, ..., ``upper_95`` of its loss, and the ``N``, ``D``, ``C`` it was asked at.
+        ``upper_50``, ..., ``upper_95`` of its loss, ``keeping`` (what the recipe is worth as an
+        option: see `recipe_curves.keeping`), and the ``N``, ``D``, ``C`` it was asked at.
     crossovers : pandas.DataFrame
         A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` (95%) of the FLOPs
         at which their best losses cross, of the draws in which they do; ``p_none``, the
@@ -50,6 +53,11 @@ class RecipeComparison:
         A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` of the factor by
         which b needs more compute than a for the same loss; ``p_none``, the fraction of draws
         in which none between 1e-4 and 1e4 will do.
+    curve : pandas.DataFrame or None
+        Over scale, from the smallest run to 4 decades beyond the largest: ``C``, ``recipe``,
+        ``p_best``, ``expected_regret``, ``median``, ``lower_95``, ``upper_95`` of the laws.
+    sensitivities : pandas.DataFrame or None
+        What would change the leader's chance of being best: see `bayescale.what_changes`.
     kind : str
     notes : tuple of str
     """
@@ -59,6 +67,12 @@ class RecipeComparison:
     multipliers: pd.DataFrame
     kind: str = "mean"
     notes: tuple[str, ...] = ()
+    curve: pd.DataFrame | None = None
+    sensitivities: pd.DataFrame | None = None
+
+    def stoppable(self, tolerance: float = 0.001) -> list[str]:
+        """Recipes on which no more runs need to be spent; `recipe_curves.stoppable`."""
+        return stoppable(self.table, tolerance)
 
     def _repr_html_(self) -> str:
         from bayescale.display import comparison_html
@@ -71,6 +85,8 @@ class RecipeComparison:
     def __str__(self) -> str:
         shown = ["recipe", "p_best", "expected_regret", "median", "lower_95", "upper_95"]
         lines = [self.table[shown].to_string(index=False, float_format="{:.4g}".format)]
+        if self.sensitivities is not None:
+            lines.append(what_changes.sentence(self.sensitivities))
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -131,6 +147,7 @@ def compare_recipes(
         kind=kind,
         cost=cost,
         seed=seed,
+        reweightings=what_changes.reweightings,
     )
 
 
@@ -143,6 +160,7 @@ def compare_with(
     kind: str = "mean",
     cost: Costs | None = None,
     seed: int = 0,
+    reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
     at = dict(at or {})
@@ -157,17 +175,69 @@ def compare_with(
     asked = asked.assign(recipe=[arm.name for arm in arms])
     table = table.merge(asked, on="recipe", validate="one_to_one")
     notes = cost_notes(arms) if cost is None else ()
+    changes = None
+    if reweightings is not None:
+        changes = _changes(draws, [arm.name for arm in arms], table, reweightings(fit))
     if not (_sized(fit) or _of_compute(fit)):
         why = "the law knows no compute: crossovers and multipliers need one of C, or of N and D"
         empty = pd.DataFrame(columns=_PAIR_COLUMNS)
-        return RecipeComparison(table, empty, empty.copy(), kind, (*notes, why))
+        notes = (*notes, why)
+        return RecipeComparison(table, empty, empty.copy(), kind, notes, sensitivities=changes)
     few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
     surfaces = _surfaces(fit, arms, {name: values[few] for name, values in params.items()})
     measured = np.concatenate([_measured(arm) for arm in arms])
     budgets = targets["C"].to_numpy(float)
     frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), _sized(fit))
     crossovers, multipliers = _pairs(arms, frontiers, measured, budgets)
-    return RecipeComparison(table, crossovers, multipliers, kind, notes)
+    scales = np.linspace(np.log(measured.min()), np.log(measured.max()) + _BEYOND, _SCALES)
+    curve = over_scale([arm.name for arm in arms], frontiers, scales)
+    return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes)
+
+
+def compare_metrics(
+    fits: Mapping[str, Fit],
+    by: str = "recipe",
+    at: Mapping[str, Any] | None = None,
+    kind: str = "mean",
+    cost: Costs | None = None,
+    weights: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare recipes by several metrics, each fitted on its own.
+
+    Parameters
+    ----------
+    fits
+        By metric, the posterior of a law of it; of losses or errors, so that less is better.
+    by, at, kind, cost, seed
+        As in `compare_recipes`. At a budget, each metric's law takes its own best split.
+    weights
+        Of the metrics in one sum.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `recipe_curves.several_metrics`.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> bs.compare_metrics({"loss": a, "error": b}, at={"C": 1e22})     # doctest: +SKIP
+    """
+    from bayescale import prediction
+
+    at = dict(at or {})
+    losses = {}
+    for place, (metric, fit) in enumerate(fits.items()):
+        point = {name: positive(name, at[name]) for name in FREE if name in at}
+        _refuse_unclear(point, fit)
+        arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
+        params = prediction.parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
+        targets = _targets(arms, _surfaces(fit, arms, params), point, _sized(fit))
+        draws = prediction.loss_draws(fit, targets, kind=kind, seed=seed)
+        mixed = np.random.default_rng([seed, place]).permutation(len(draws))  # fits are apart
+        losses[metric] = pd.DataFrame(draws[mixed], columns=[arm.name for arm in arms])
+    return several_metrics(losses, weights)
 
 
 def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
@@ -192,12 +262,12 @@ def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
     [['a', 0.667, 0.067], ['b', 0.333, 0.133]]
     """
     best = draws.min(axis=1, keepdims=True)
-    winners = draws == best
     table = pd.DataFrame(
         {
             "recipe": names,
-            "p_best": (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
+            "p_best": chances(draws),
             "expected_regret": (draws - best).mean(axis=0),
+            "keeping": keeping(draws),
             "median": np.median(draws, axis=0),
         }
     )
@@ -206,6 +276,22 @@ def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
         table[f"lower_{scoring.percent(level)}"] = low
         table[f"upper_{scoring.percent(level)}"] = high
     return table.sort_values("expected_regret", kind="stable", ignore_index=True)
+
+
+def _changes(
+    draws: Floats,
+    names: list[str],
+    table: pd.DataFrame,
+    changes: Sequence[what_changes.Reweighting],
+) -> pd.DataFrame:
+    """The leader's chance of being best under each reweighting."""
+    leader = names.index(table["recipe"].iloc[0])
+    base = float(table["p_best"].iloc[0])
+
+    def again(index: NDArray[np.intp]) -> float:
+        return float(chances(draws[index])[leader])
+
+    return what_changes.changed_answers(again, base, changes, f"p_best of {names[leader]}")
 
 
 def _sized(fit: Fit) -> bool:

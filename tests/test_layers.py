@@ -17,7 +17,7 @@ configuration grammar
 formula priors prior_table conditions
 columns cells tables
 card elements oracles costs compute law
-catalog optimum frontiers surfaces budgets
+catalog optimum optimum_many frontiers surfaces budgets
 runs identifiability rows
 dataset_cards datasets
 places kernels noise model model_from_runs coordinates ridge density cholesky quadratic geometry
@@ -26,7 +26,7 @@ prior_check adaptation nuts sampling quick_convergence lanes numpyro_model poste
 fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
-allocation arms recipes
+allocation arms sweeps tuning recipe_curves recipes
 plots
 demo cli
 __main__

@@ -49,6 +49,9 @@ class SixND:
         return np.asarray(C, dtype=float) / (6.0 * np.asarray(N, dtype=float))
 
 
+SIX_ND = SixND()
+
+
 def spent(cost: Cost, N: ArrayLike, D: ArrayLike) -> Floats:
     """What N parameters and D tokens take from a budget, in the cost's own unit.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayescale.costs.base import Cost, Floats, SixND, spent, unit_of
+from bayescale.costs.base import SIX_ND, Cost, Floats, SixND, spent, unit_of
 from bayescale.errors import DataError
 
 
@@ -31,7 +31,7 @@ class Limits:
     array([1.e+12, 0.e+00])
     """
 
-    base: Cost = SixND()
+    base: Cost = SIX_ND
     min_parameters: float = 0.0
     max_parameters: float = np.inf
     max_tokens: float = np.inf

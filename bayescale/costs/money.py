@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayescale.costs.base import Cost, Floats, SixND, fraction_field, in_flops, positive_fields
+from bayescale.costs.base import SIX_ND, Cost, Floats, fraction_field, in_flops, positive_fields
 from bayescale.costs.serving import TrainingPlusInference
 from bayescale.errors import DataError
 
@@ -50,7 +50,7 @@ class Money:
     peak: float
     mfu: float
     serving_mfu: float | None = None
-    base: Cost = SixND()
+    base: Cost = SIX_ND
     unit: str = "USD"
     fixed: float = 0.0
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
-from bayescale.costs.base import Cost, Floats, SixND, in_flops, positive_fields
+from bayescale.costs.base import SIX_ND, Cost, Floats, in_flops, positive_fields
 from bayescale.errors import DataError
 
 
@@ -89,7 +89,7 @@ class TrainingPlusInference:
     """
 
     tokens_served: float | Demand
-    training: Cost = SixND()
+    training: Cost = SIX_ND
     active: float = 1.0
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bayescale.costs.base import Cost, Floats, SixND, fraction_field, in_flops, positive_fields
+from bayescale.costs.base import SIX_ND, Cost, Floats, fraction_field, in_flops, positive_fields
 from bayescale.errors import DataError
 
 _PARAMETERS_A_LAYER = 12.0  # times d_model squared: attention 4, feed-forward of four widths 8
@@ -84,7 +84,7 @@ class MixtureOfExperts:
     """
 
     active: float
-    base: Cost = SixND()
+    base: Cost = SIX_ND
 
     def __post_init__(self) -> None:
         """Refuse what is no fraction."""
@@ -121,7 +121,7 @@ class Looped:
 
     loops: float
     share: float = 1.0
-    base: Cost = SixND()
+    base: Cost = SIX_ND
 
     def __post_init__(self) -> None:
         """Refuse what is no number of times and no fraction."""
@@ -167,7 +167,7 @@ class ParallelStreams:
 
     streams: float
     overhead: float = 0.002
-    base: Cost = SixND()
+    base: Cost = SIX_ND
 
     def __post_init__(self) -> None:
         """Refuse what is no number of streams."""
@@ -213,7 +213,7 @@ class RepeatedData:
 
     unique_tokens: float
     max_epochs: float = np.inf
-    base: Cost = SixND()
+    base: Cost = SIX_ND
 
     def __post_init__(self) -> None:
         """Refuse no tokens and no epochs."""
