@@ -12,12 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale import scoring, what_changes
-from bayescale.allocation import positive, surface_of
-from bayescale.arms import FREE, Arm, Costs, arms_of, cost_notes
-from bayescale.budgets import plan_budget
-from bayescale.errors import DataError
+from bayescale.arms import FREE, Arm, Costs, cost_notes
 from bayescale.frontiers import Frontier, crossover, multiplier
-from bayescale.recipe_curves import chances, keeping, over_scale, several_metrics, stoppable
+from bayescale.recipe_curves import chances, keeping, over_scale, stoppable
+from bayescale.recipe_questions import (
+    ask_recipes,
+    is_of_compute,
+    is_sized,
+    recipe_surfaces,
+)
 from bayescale.surfaces import Surface, trace
 
 if TYPE_CHECKING:
@@ -163,12 +166,8 @@ def compare_with(
     reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
-    at = dict(at or {})
-    point = {name: positive(name, at[name]) for name in FREE if name in at}
-    _refuse_unclear(point, fit)
-    arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
-    params = parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
-    targets = _targets(arms, _surfaces(fit, arms, params), point, _sized(fit))
+    question = ask_recipes(parameter_draws, fit, by, at, cost)
+    arms, targets, params = question.arms, question.targets, question.params
     draws = loss_draws(fit, targets, kind=kind, seed=seed)
     table = rank(draws, [arm.name for arm in arms])
     asked = targets[[name for name in FREE if name in targets]]
@@ -178,66 +177,20 @@ def compare_with(
     changes = None
     if reweightings is not None:
         changes = _changes(draws, [arm.name for arm in arms], table, reweightings(fit))
-    if not (_sized(fit) or _of_compute(fit)):
+    if not (is_sized(fit) or is_of_compute(fit)):
         why = "the law knows no compute: crossovers and multipliers need one of C, or of N and D"
         empty = pd.DataFrame(columns=_PAIR_COLUMNS)
         notes = (*notes, why)
         return RecipeComparison(table, empty, empty.copy(), kind, notes, sensitivities=changes)
     few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
-    surfaces = _surfaces(fit, arms, {name: values[few] for name, values in params.items()})
+    surfaces = recipe_surfaces(fit, arms, {name: values[few] for name, values in params.items()})
     measured = np.concatenate([_measured(arm) for arm in arms])
     budgets = targets["C"].to_numpy(float)
-    frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), _sized(fit))
+    frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), is_sized(fit))
     crossovers, multipliers = _pairs(arms, frontiers, measured, budgets)
     scales = np.linspace(np.log(measured.min()), np.log(measured.max()) + _BEYOND, _SCALES)
     curve = over_scale([arm.name for arm in arms], frontiers, scales)
     return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes)
-
-
-def compare_metrics(
-    fits: Mapping[str, Fit],
-    by: str = "recipe",
-    at: Mapping[str, Any] | None = None,
-    kind: str = "mean",
-    cost: Costs | None = None,
-    weights: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Compare recipes by several metrics, each fitted on its own.
-
-    Parameters
-    ----------
-    fits
-        By metric, the posterior of a law of it; of losses or errors, so that less is better.
-    by, at, kind, cost, seed
-        As in `compare_recipes`. At a budget, each metric's law takes its own best split.
-    weights
-        Of the metrics in one sum.
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `recipe_curves.several_metrics`.
-
-    Examples
-    --------
-    >>> import bayescale as bs
-    >>> bs.compare_metrics({"loss": a, "error": b}, at={"C": 1e22})     # doctest: +SKIP
-    """
-    from bayescale import prediction
-
-    at = dict(at or {})
-    losses = {}
-    for place, (metric, fit) in enumerate(fits.items()):
-        point = {name: positive(name, at[name]) for name in FREE if name in at}
-        _refuse_unclear(point, fit)
-        arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
-        params = prediction.parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
-        targets = _targets(arms, _surfaces(fit, arms, params), point, _sized(fit))
-        draws = prediction.loss_draws(fit, targets, kind=kind, seed=seed)
-        mixed = np.random.default_rng([seed, place]).permutation(len(draws))  # fits are apart
-        losses[metric] = pd.DataFrame(draws[mixed], columns=[arm.name for arm in arms])
-    return several_metrics(losses, weights)
 
 
 def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
@@ -292,57 +245,6 @@ def _changes(
         return float(chances(draws[index])[leader])
 
     return what_changes.changed_answers(again, base, changes, f"p_best of {names[leader]}")
-
-
-def _sized(fit: Fit) -> bool:
-    return {"N", "D"} <= {v.column for v in fit.law.variables.values()}
-
-
-def _of_compute(fit: Fit) -> bool:
-    return {v.column for v in fit.law.variables.values()} & set(FREE) == {"C"}
-
-
-def _refuse_unclear(point: Mapping[str, float], fit: Fit) -> None:
-    own = {v.column for v in fit.law.variables.values()} & set(FREE)
-    allowed = [own, *([{"C"}] if _sized(fit) else []), *([{"N", "D"}] if _of_compute(fit) else [])]
-    if set(point) not in allowed:
-        ways = " or ".join(", ".join(sorted(way)) for way in allowed)
-        raise DataError(
-            f"say at what scale to compare: {ways}, e.g. at={{'C': 1e22}} or "
-            f"at={{'N': 7e9, 'D': 1.4e11}}; got {', '.join(point) or 'none of them'}"
-        )
-
-
-def _surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> list[Surface]:
-    """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place."""
-    surfaces = []
-    for i, arm in enumerate(arms):
-        own = {name: params[name][:, [i]] for name in fit.law.parameters}
-        if _sized(fit):
-            surfaces.append(surface_of(fit.law, own, arm.target, arm.cost))
-        else:
-            surfaces.append(_compute_surface(fit, own, arm))
-    return surfaces
-
-
-def _compute_surface(fit: Fit, own: Mapping[str, Floats], arm: Arm) -> Surface:
-    return lambda C, _: np.asarray(fit.law.mean(own, {**arm.target, "C": C}, np), dtype=float)
-
-
-def _targets(
-    arms: list[Arm], surfaces: list[Surface], point: Mapping[str, float], sized: bool
-) -> pd.DataFrame:
-    """Where each recipe is asked: its own best split of a budget, or the N and D given."""
-    rows = []
-    for arm, surface in zip(arms, surfaces, strict=True):
-        where = dict(point)
-        if "C" in point and sized:
-            plan = plan_budget(surface, point["C"], arm.cost)
-            where = {"N": plan.N, "D": plan.D, "C": point["C"]}
-        elif {"N", "D"} <= set(point):
-            where["C"] = float(arm.cost.flops(point["N"], point["D"]))
-        rows.append({**arm.target, **where})
-    return pd.DataFrame(rows)
 
 
 def _measured(arm: Arm) -> Floats:

@@ -26,7 +26,7 @@ prior_check adaptation nuts sampling quick_convergence lanes numpyro_model poste
 fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
-allocation arms sweeps tuning recipe_curves recipes
+allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
 plots
 demo cli
 __main__
