@@ -115,9 +115,7 @@ def evsi(losses: Floats, observed: Floats, folds: int = 5, seed: int = 0) -> Wor
     return Worth(float(np.clip(worth.value, 0.0, evpi(losses).value)), worth.error)
 
 
-def variance_reduction(
-    targets: Floats, observed: Floats, folds: int = 5, seed: int = 0
-) -> Worth:
+def variance_reduction(targets: Floats, observed: Floats, folds: int = 5, seed: int = 0) -> Worth:
     """Expected fall of the variance of targets, averaged over them, once a result is seen.
 
     The value of sample information for a decision under squared error.

@@ -17,7 +17,7 @@ configuration grammar
 formula priors prior_table conditions
 columns cells tables
 card elements oracles costs compute law
-catalog optimum optimum_many frontiers surfaces budgets
+catalog optimum optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 dataset_cards datasets
 places kernels noise model model_from_runs coordinates ridge density cholesky quadratic geometry
@@ -27,6 +27,7 @@ fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
+goals evidence knowing choosing_runs ladder_plans
 plots
 demo cli
 __main__
