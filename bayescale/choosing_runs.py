@@ -188,7 +188,7 @@ def next_runs_with(
         "unit": evidence.stakes.unit,
         "worth": worth,
         "perfect": perfect,
-        "chosen": [] if stop else [table["candidate"].iloc[k] for k in range(len(chosen))],
+        "chosen": [] if stop else table["candidate"].tolist()[: len(chosen)],
         "chosen_value": together,
     }
     return table
