@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from bayescale.costs import Cost, SixND, unit_of
+from bayescale.costs import Cost, Limits, SixND, unit_of
 from bayescale.errors import DataError
 from bayescale.optimum import Function, Minima, minimise, range_within
-from bayescale.surfaces import Surface, at_budget, equivalent_budget, search_range
+from bayescale.surfaces import Surface, at_budget, equivalent_budget, search_range, unlimited
 
 Floats = NDArray[np.float64]
 Utility = Callable[[Floats], Floats]
@@ -100,8 +100,14 @@ def plan_budget(
     near_low, near_high, whole = range_within(regret, grid, tolerance)
     expected = float(regret(choice.x)[0])
     interior = optima.interior[:, 0]
-    N = np.exp(optima.x[interior, 0])
-    notes = _notes(interior, bool(choice.interior[0]), whole, near_low, tolerance, expected)
+    free = search_range(C, unlimited(cost))
+    inside = (optima.x[:, 0] > free[0] + 1e-6) & (optima.x[:, 0] < free[1] - 1e-6)
+    limited = ~interior & inside & isinstance(cost, Limits)
+    N = np.exp(optima.x[interior | limited, 0])
+    missing = ~(interior | limited)
+    notes = _notes(missing, bool(choice.interior[0]), whole, near_low, tolerance, expected)
+    if limited.any():
+        notes = (*notes, f"{limited.mean():.1%} of the draws have their optimum at a limit")
     reached = losses(choice.x[None])[:, 0]
     waste = _waste(surface, cost, C, best)
     near = (float(np.exp(near_low)), float(np.exp(near_high)))
@@ -204,7 +210,7 @@ def _curve(losses: Function, regret: Function, cost: Cost, C: float, log_n: Floa
 
 
 def _notes(
-    interior: NDArray[np.bool_],
+    without: NDArray[np.bool_],
     choice_interior: bool,
     whole: bool,
     near_low: float,
@@ -212,7 +218,7 @@ def _notes(
     expected: float,
 ) -> tuple[str, ...]:
     notes = []
-    missing = float(np.mean(~interior))
+    missing = float(np.mean(without))
     if missing > _FEW:
         notes.append(
             f"{missing:.1%} of the draws have no optimum inside the range searched and are left "

@@ -1,9 +1,9 @@
 """A first ladder, planned before any run: from the prior of a law alone.
 
 Each prior draw is a guess of the truth. Around it the law of log loss is linear in the sampler's
-coordinates, so that runs add to its precision as in any linear model, and what a target's prediction
-or a budget's split would lose follows by the delta method. A plan is good on average over the
-draws: a Bayesian (pseudo-) optimal design.
+coordinates, so that runs add to its precision as in any linear model, and what a target's
+prediction or a budget's split would lose follows by the delta method. A plan is good on average
+over the draws: a Bayesian (pseudo-) optimal design.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bayescale.surfaces import at_budget, search_range
 Floats = NDArray[np.float64]
 
 _GUESSES = 64
+_POWERS = (1.0, 0.7, 0.4, 0.2, 0.0)
 _NUDGE = 1e-3  # of a coordinate, for its derivative
 
 
@@ -52,7 +53,8 @@ def plan_ladder(
     typical_loss: float = 3.0,
     noise: float = 0.01,
     most: int = 40,
-    power: float = 1.0,
+    repeats: int = 2,
+    power: float | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Plan a first ladder from the prior alone.
@@ -62,7 +64,7 @@ def plan_ladder(
     law
         With the priors that are to be believed.
     candidates
-        A row a run that could be made; one may be made several times.
+        A row a run that could be made.
     budget
         For all of them, in the unit of the cost.
     goal
@@ -76,8 +78,12 @@ def plan_ladder(
         Sd of log loss between runs of one configuration.
     most
         Runs at most.
+    repeats
+        Times that one candidate may be made; the law's own lack of fit, which no repeat averages
+        out, isn't modelled.
     power
-        Runs are taken by value over cost to this power.
+        Runs are taken by value over cost to this power; of several powers, the one that leaves
+        the least at stake where None.
     seed
         Of the guesses.
 
@@ -124,7 +130,12 @@ def plan_ladder(
             f"a budget of {budget:g} pays for no candidate: the least costs {price.min():g}"
         )
     linear, worth = _linearised(law, pool, goal, cost, typical_loss, noise, seed)
-    return _greedy(linear, pool, price, float(budget), most, power, worth)
+    limits = (float(budget), most, repeats)
+    plans = [
+        _greedy(linear, pool, price, limits, one, worth)
+        for one in (_POWERS if power is None else (power,))
+    ]
+    return min(plans, key=lambda plan: plan["expected_loss"].iloc[-1])
 
 
 def _linearised(
@@ -251,12 +262,13 @@ def _greedy(
     linear: _Linear,
     pool: pd.DataFrame,
     price: Floats,
-    budget: float,
-    most: int,
+    limits: tuple[float, int, int],
     power: float,
     worth: float | None,
 ) -> pd.DataFrame:
     """Take runs one by one, each the most valuable for its cost given those before it."""
+    budget, most, repeats = limits
+    left = np.full(len(pool), repeats)
     guesses = len(linear.design)
     covariance = np.repeat(linear.covariance[None], guesses, axis=0)
     rows, spent, at_stake = [], 0.0, _stake(linear.wanted, covariance)
@@ -266,7 +278,7 @@ def _greedy(
         seen = 1.0 + np.einsum("gcq,gcq->gc", spread, linear.design)
         shared = np.einsum("gtp,gcp->gtc", linear.wanted, spread)
         value = np.mean(np.sum(shared**2, axis=1) / seen, axis=0)
-        value = np.where(price <= budget - spent, value, -np.inf)
+        value = np.where((price <= budget - spent) & (left > 0), value, -np.inf)
         score = np.where(np.isfinite(value), value / price**power, -np.inf)
         best = int(np.argmax(score))
         if not np.isfinite(score[best]):
@@ -277,6 +289,7 @@ def _greedy(
         covariance = covariance - row[:, :, None] * row[:, None, :]
         after = _stake(linear.wanted, covariance)
         spent += float(price[best])
+        left[best] -= 1
         rows.append((best, float(price[best]), spent, after, at_stake - after))
         at_stake = after
     names = ["candidate", "cost", "spent", "expected_loss", "value"]

@@ -48,9 +48,7 @@ def search_range(C: ArrayLike, cost: Cost | None = None) -> tuple[Any, Any]:
     ['1', '1e+14']
     """
     cost = SixND() if cost is None else cost
-    inner: Any = cost
-    while isinstance(inner, Limits):
-        inner = inner.base
+    inner = unlimited(cost)
     C = np.asarray(C, dtype=float)
     low, high = np.zeros(C.shape), np.full(C.shape, _LARGEST)
     for _ in range(60):
@@ -66,6 +64,13 @@ def search_range(C: ArrayLike, cost: Cost | None = None) -> tuple[Any, Any]:
         ends[1] = np.minimum(ends[1], np.log(cost.max_parameters))
         cost = cost.base
     return ends[0], np.maximum(ends[0], ends[1])
+
+
+def unlimited(cost: Cost) -> Cost:
+    """A cost without its limits."""
+    while isinstance(cost, Limits):
+        cost = cost.base
+    return cost
 
 
 def trace(surface: Surface, cost: Cost, log_c: Floats) -> Frontier:

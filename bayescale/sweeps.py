@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 _STEP = 0.5  # in log C, between the budgets that a frontier is traced at
 _REACH = 12.0 * np.log(10.0)  # beyond the largest run, looked at for a loss
-_SIZES = 161
+_SIZES = 81
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -277,7 +277,7 @@ def requirement(
     C = N = np.nan
     if np.mean(there) >= prob:
         low, high = float(np.min(own[there])), top
-        for _ in range(40):
+        for _ in range(25):
             middle = 0.5 * (low + high)
             chance, _ = _best_chance(surface, cost, np.exp(middle), loss)
             low, high = (low, middle) if chance >= prob else (middle, high)
