@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 _STEP = 0.5  # in log C, between the budgets that a frontier is traced at
 _REACH = 12.0 * np.log(10.0)  # beyond the largest run, looked at for a loss
-_SIZES = 81
+_SIZES, _OWN = 81, 21
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -279,10 +279,10 @@ def requirement(
         low, high = float(np.min(own[there])), top
         for _ in range(25):
             middle = 0.5 * (low + high)
-            chance, _ = _best_chance(surface, cost, np.exp(middle), loss)
+            chance, _ = _best_chance(surface, cost, middle, loss, frontier)
             low, high = (low, middle) if chance >= prob else (middle, high)
         C = float(np.exp(high))
-        chance, N = _best_chance(surface, cost, C, loss)
+        chance, N = _best_chance(surface, cost, high, loss, frontier)
         if chance < prob:
             C = N = np.nan
     if not np.isfinite(C):
@@ -296,17 +296,21 @@ def requirement(
     return Requirement(loss, prob, C, float(N), D, ends, never, unit_of(cost), notes)
 
 
-def _best_chance(surface: Surface, cost: Cost, C: float, loss: float) -> tuple[float, float]:
+def _best_chance(
+    surface: Surface, cost: Cost, log_c: float, loss: float, frontier: Frontier
+) -> tuple[float, float]:
     """Greatest P(loss <= target) over N, and the middle of the N that have it."""
+    C = float(np.exp(log_c))
     low, high = search_range(C, cost)
-    grid = np.linspace(low, high, _SIZES)
+    own = np.quantile(_own_sizes(frontier, log_c), np.linspace(0, 1, _OWN))
+    grid = np.union1d(np.linspace(low, high, _SIZES), own[(own > low) & (own < high)])
     for _ in range(2):
         chance = np.mean(at_budget(surface, cost, C)(grid[None]) <= loss, axis=0)
         best = np.flatnonzero(chance == chance.max())
-        step = grid[1] - grid[0]
-        ends = grid[best[0]] - step, grid[best[-1]] + step
-        N = float(np.exp(0.5 * (grid[best[0]] + grid[best[-1]])))
-        grid = np.linspace(max(ends[0], low), min(ends[1], high), _SIZES)
+        first, last = best[0], best[-1]
+        N = float(np.exp(0.5 * (grid[first] + grid[last])))
+        ends = grid[max(first - 1, 0)], grid[min(last + 1, len(grid) - 1)]
+        grid = np.union1d(np.linspace(*ends, _SIZES), grid[[first, last]])
     return float(chance.max()), N
 
 
@@ -314,7 +318,8 @@ def _whole(frontier: Frontier) -> Frontier:
     """The part from the first budget that buys every draw a model."""
     first = int(np.argmax(np.isfinite(frontier.values).all(axis=0)))
     first = min(first, len(frontier.log_c) - 4)
-    return Frontier(frontier.log_c[first:], frontier.values[:, first:])
+    assert frontier.log_n is not None
+    return Frontier(frontier.log_c[first:], frontier.values[:, first:], frontier.log_n[:, first:])
 
 
 def _own_sizes(frontier: Frontier, log_c: float) -> Floats:

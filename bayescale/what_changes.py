@@ -80,17 +80,16 @@ def reweighted(change: str, log_weights: Floats) -> Reweighting:
     >>> bool((one.index == np.arange(200)).all())
     True
     """
-    from arviz_stats.base import array_stats
+    from bayescale.sensitivity import smoothed_weights
 
-    shifted = np.asarray(log_weights, dtype=float) - np.max(log_weights)
-    size = len(shifted)
-    if np.ptp(shifted) < 1e-12:
+    log_weights = np.asarray(log_weights, dtype=float)
+    size = len(log_weights)
+    if np.ptp(log_weights) < 1e-12:
         return Reweighting(change, np.arange(size), 0.0)
-    smoothed, khat = array_stats.psislw(shifted)
-    weights = np.exp(smoothed - np.max(smoothed))
-    cumulative = np.cumsum(weights) / weights.sum()
+    weights, khat = smoothed_weights(log_weights)
+    cumulative = np.cumsum(weights)
     index = np.searchsorted(cumulative, (np.arange(size) + 0.5) / size)
-    return Reweighting(change, np.minimum(index, size - 1), float(khat))
+    return Reweighting(change, np.minimum(index, size - 1), khat)
 
 
 def changed_answers(

@@ -1,4 +1,4 @@
-"""Forest plot: a quantity of every group side by side, with the population's."""
+"""Forest plot: parameters of every group side by side."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from bayescale.surfaces import at_budget
 from bayescale.sweeps import Sweep
 
 _POINTS = 81
+_NEAR = 2.0  # factor of compute
 _REACH = 1.5  # in log N, beyond the outermost interval of an optimum
 
 
@@ -25,8 +26,8 @@ def plot_isoflop(sweep: Sweep, runs: pd.DataFrame | None = None, ax: Axes | None
     sweep : Sweep
         From `bayescale.sweep_budgets`.
     runs : DataFrame, optional
-        Measured runs to draw beside the curves: ``N``, ``loss`` and ``C``, the budget each belongs
-        to (the nearest curve in log C takes it).
+        Measured runs to draw beside the curves: ``N``, ``loss`` and ``C``; those within a factor
+        of two of a budget are drawn, with the nearest.
     ax : Axes, optional
         To draw into.
 
@@ -52,7 +53,8 @@ def plot_isoflop(sweep: Sweep, runs: pd.DataFrame | None = None, ax: Axes | None
     parts.append(optima)
     if runs is not None:
         near = np.abs(np.log(runs["C"].to_numpy(float))[:, None] - np.log(table["C"].to_numpy()))
-        own = table["C"].to_numpy()[near.argmin(axis=1)]
+        runs = runs[near.min(axis=1) <= np.log(_NEAR)]
+        own = table["C"].to_numpy()[near.argmin(axis=1)[near.min(axis=1) <= np.log(_NEAR)]]
         measured = pd.DataFrame({"N": runs["N"].to_numpy(float), "C": own})
         parts.append(measured.assign(loss=runs["loss"].to_numpy(float), what="run"))
     data = pd.concat(parts, ignore_index=True)
