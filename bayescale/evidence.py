@@ -21,13 +21,25 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Fits = Mapping[str, "Fit"]
 
-DRAWS = 2000
+DRAWS = 4000
+DRAWS_IN_ALL = 800_000  # over a pool: a large one is judged by fewer draws each
+FEWEST_DRAWS = 1000
+REPLICATES = 4
 EXTRA = "extra_sd"
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Draws of what is at stake and of what each candidate would show, in one order."""
+    """Draws of what is at stake and of what candidates would show, in one order.
+
+    Attributes
+    ----------
+    stakes : Stakes
+    law : numpy.ndarray
+        Log loss of each candidate by the law, ``(sample, candidate)``.
+    observed : numpy.ndarray
+        What it would show, imagined a few times, ``(replicate, sample, candidate)``.
+    """
 
     stakes: Stakes
     law: Floats
@@ -36,7 +48,7 @@ class Evidence:
     @property
     def noise(self) -> Floats:
         """Variance of each candidate's deviation."""
-        return criteria.noise_variance(self.law, self.observed)
+        return criteria.noise_variance(self.law, self.observed[0])
 
 
 def gather(
@@ -53,19 +65,24 @@ def gather(
     for name, fit in fits.items():
         options = {"new_groups": new_groups} if new_groups != "error" else {}
         laws[name] = np.log(draws.losses(fit, pool, kind="mean", seed=seed, **options))
-        seen[name] = np.log(draws.losses(fit, pool, kind="new-run", seed=seed, **options))
+        seen[name] = np.log(
+            [
+                draws.losses(fit, pool, kind="new-run", seed=one, **options)
+                for one in _seeds(seed, new_groups)
+            ]
+        )
         bad = ~np.isfinite(laws[name]).all(axis=0)
         if bad.any():
             places = ", ".join(str(i + 1) for i in np.flatnonzero(bad)[:20])
             raise DataError(f"the law {name!r} has no finite loss at candidate {places}")
-    index = shares_of(fits, weights, {k: len(v) for k, v in laws.items()}, seed)
+    index = shares_of(fits, weights, {k: len(v) for k, v in laws.items()}, seed, len(pool))
     law = np.concatenate([laws[k][i] for k, i in index.items()])
-    observed = np.concatenate([seen[k][i] for k, i in index.items()])
+    observed = np.concatenate([seen[k][:, i] for k, i in index.items()], axis=1)
     if EXTRA in pool:
         sd = pd.to_numeric(pool[EXTRA], errors="coerce").fillna(0.0).to_numpy(float)
         if (sd < 0).any():
             raise DataError(f"{EXTRA} is a standard deviation: 0 or more")
-        observed = observed + sd * np.random.default_rng([seed, 31]).standard_normal(law.shape)
+        observed = observed + sd * np.random.default_rng([seed, 31]).standard_normal(observed.shape)
     return Evidence(joint_stakes(goal, fits, draws, index), law, observed)
 
 
@@ -88,9 +105,9 @@ class Judge:
         evidence, stakes = self._evidence, self._evidence.stakes
         if isinstance(self._goal, Knowledge | VOptimal):
             return Worth(self._gaussian(chosen), 0.0)
-        observed = evidence.observed[:, list(chosen)]
+        observed = evidence.observed[:, :, list(chosen)]
         if stakes.losses is not None:
-            return evsi(stakes.losses, observed, seed=self._seed)
+            return evsi(stakes.losses, observed, line=stakes.actions is not None, seed=self._seed)
         assert stakes.targets is not None
         return variance_reduction(stakes.targets, observed, seed=self._seed)
 
@@ -107,7 +124,7 @@ class Judge:
             elif getattr(self._goal, "criterion", "") == "d-optimal":
                 total += float(criteria.d_optimal(law[:, [k]], noise)[0])
             else:
-                away = evidence.observed[:, [i]] - evidence.law[:, [i]]
+                away = evidence.observed[0][:, [i]] - evidence.law[:, [i]]
                 total += float(criteria.information(law[:, [k]], law[:, [k]] + away)[0])
             if k + 1 < len(chosen):
                 law = criteria.conditioned(law, law[:, k], float(noise[0]), rng)
@@ -117,7 +134,7 @@ class Judge:
 def perfect_worth(stakes: Stakes) -> Worth:
     """Value of knowing everything."""
     if stakes.losses is not None:
-        return evpi(stakes.losses)
+        return evpi(stakes.losses, stakes.actions is not None)
     if stakes.targets is None:
         raise DataError("knowledge of the law as such has no value of knowing everything")
     spread = (stakes.targets - stakes.targets.mean(axis=0)) ** 2
@@ -134,7 +151,11 @@ def named_fits(fit: Fit | Fits) -> Fits:
 
 
 def shares_of(
-    fits: Fits, weights: Mapping[str, float] | None, sizes: Mapping[str, int], seed: int
+    fits: Fits,
+    weights: Mapping[str, float] | None,
+    sizes: Mapping[str, int],
+    seed: int,
+    pool: int = 1,
 ) -> dict[str, NDArray[np.intp]]:
     """Which draws of each law stand for it: in proportion to its weight."""
     if weights is not None and (missing := [k for k in fits if k not in weights]):
@@ -145,7 +166,7 @@ def shares_of(
         raise DataError("weights are zero or more, and not all zero")
     chosen = {}
     for place, (name, size) in enumerate(sizes.items()):
-        count = round(DRAWS * share[name] / total)
+        count = round(_size_for(pool) * share[name] / total)
         rng = np.random.default_rng([seed, 41, place])
         if count <= size:
             chosen[name] = np.sort(rng.choice(size, count, replace=False))
@@ -200,3 +221,13 @@ def _mixed(stakes: Sequence[Stakes], index: Mapping[str, NDArray[np.intp]]) -> S
         parameters=parameters,
         sure=sure,
     )
+
+
+def _seeds(seed: int, new_groups: str) -> list[int]:
+    """Seeds of the replicates; an unseen group is drawn by the seed too, so it allows but one."""
+    return [seed + 1009 * k for k in range(REPLICATES if new_groups == "error" else 1)]
+
+
+def _size_for(pool: int) -> int:
+    """Draws in all that a pool of this size is judged by."""
+    return int(min(DRAWS, max(FEWEST_DRAWS, DRAWS_IN_ALL // pool)))

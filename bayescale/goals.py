@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-_ACTIONS = 41
+_ACTIONS = 21
 _STEP = 0.02  # in log compute, for what a little more of it is worth
 _BEYOND = 10.0  # compute of a target that nobody named, over the largest run's
 
@@ -268,7 +268,7 @@ def sizes_to_choose(
     now = float(choose_size(losses, judge_of("mean"), low, high).x[0])
     ends = np.quantile(own, [0.001, 0.999])
     ends = np.clip([min(ends[0], now) - 0.05, max(ends[1], now) + 0.05], low, high)
-    grid = np.unique(np.append(np.linspace(ends[0], ends[1], _ACTIONS - 1), now))
+    grid = np.linspace(ends[0], ends[1], _ACTIONS)
     made = losses(grid[None])
     possible = np.isfinite(made).all(axis=0)
     if not possible.any():

@@ -52,7 +52,7 @@ def value_of_knowing(
     names = stakes.parameters if len(fits) == 1 else {}
     for name, values in names.items():
         if stakes.losses is not None:
-            one = evppi(stakes.losses, values, seed=seed)
+            one = evppi(stakes.losses, values, stakes.actions is not None, seed=seed)
         else:
             assert stakes.targets is not None
             one = variance_reduction(stakes.targets, values, seed=seed)
