@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale.errors import DataError
-from bayescale.frontiers import Frontier
 
 Floats = NDArray[np.float64]
+Along = Callable[[float], Floats]
 
 
 def chances(draws: Floats) -> Floats:
@@ -79,13 +79,15 @@ def stoppable(table: pd.DataFrame, tolerance: float = 0.001) -> list[str]:
     return rest.loc[given_up, "recipe"].astype(str).tolist()
 
 
-def over_scale(names: Sequence[str], frontiers: Sequence[Frontier], log_c: Floats) -> pd.DataFrame:
+def over_scale(names: Sequence[str], losses: Sequence[Along], log_c: Floats) -> pd.DataFrame:
     """Chance of being best, expected regret and loss of each recipe along the budget.
 
     Parameters
     ----------
-    names, frontiers
-        Of the recipes; joint draws.
+    names
+        Of the recipes.
+    losses
+        Of each, joint draws ``(sample,)`` at a log budget.
     log_c
         Log FLOPs.
 
@@ -96,19 +98,18 @@ def over_scale(names: Sequence[str], frontiers: Sequence[Frontier], log_c: Float
 
     Examples
     --------
-    >>> grid = np.linspace(0, 4, 9)
-    >>> a, b = Frontier(grid, 2 - 0.1 * grid[None]), Frontier(grid, 2.2 - 0.2 * grid[None])
+    >>> a, b = (lambda x: np.array([2 - 0.1 * x])), (lambda x: np.array([2.2 - 0.2 * x]))
     >>> over_scale(["a", "b"], [a, b], np.array([1.0, 3.0]))["p_best"].tolist()
     [1.0, 0.0, 0.0, 1.0]
     """
     rows = []
     for one in log_c:
-        losses = np.column_stack([frontier.at(one) for frontier in frontiers])
-        losses = losses[np.isfinite(losses).all(axis=1)]
-        if not len(losses):
+        draws = np.column_stack([along(float(one)) for along in losses])
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        if not len(draws):
             continue
-        won, regret = chances(losses), (losses - losses.min(axis=1, keepdims=True)).mean(axis=0)
-        low, middle, high = np.quantile(losses, [0.025, 0.5, 0.975], axis=0)
+        won, regret = chances(draws), (draws - draws.min(axis=1, keepdims=True)).mean(axis=0)
+        low, middle, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
         for i, name in enumerate(names):
             values = (won[i], regret[i], middle[i], low[i], high[i])
             rows.append((float(np.exp(one)), name, *map(float, values)))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from bayescale import scoring, what_changes
 from bayescale.arms import FREE, Arm, Costs, cost_notes
+from bayescale.costs import Cost
 from bayescale.frontiers import Frontier, crossover, multiplier
-from bayescale.recipe_curves import chances, keeping, over_scale, stoppable
+from bayescale.recipe_curves import Along, chances, keeping, over_scale, stoppable
 from bayescale.recipe_questions import (
     ask_recipes,
     is_of_compute,
@@ -58,7 +59,8 @@ class RecipeComparison:
         in which none between 1e-4 and 1e4 will do.
     curve : pandas.DataFrame or None
         Over scale, from the smallest run to 4 decades beyond the largest: ``C``, ``recipe``,
-        ``p_best``, ``expected_regret``, ``median``, ``lower_95``, ``upper_95`` of the laws.
+        ``p_best``, ``expected_regret``, ``median``, ``lower_95``, ``upper_95`` of the laws, each
+        recipe at one split of the budget (the median of the draws' own best).
     sensitivities : pandas.DataFrame or None
         What would change the leader's chance of being best: see `bayescale.what_changes`.
     kind : str
@@ -189,7 +191,11 @@ def compare_with(
     frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), is_sized(fit))
     crossovers, multipliers = _pairs(arms, frontiers, measured, budgets)
     scales = np.linspace(np.log(measured.min()), np.log(measured.max()) + _BEYOND, _SCALES)
-    curve = over_scale([arm.name for arm in arms], frontiers, scales)
+    along = [
+        _along(arm.cost, surface, frontier)
+        for arm, surface, frontier in zip(arms, surfaces, frontiers, strict=True)
+    ]
+    curve = over_scale([arm.name for arm in arms], along, scales)
     return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes)
 
 
@@ -229,6 +235,19 @@ def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
         table[f"lower_{scoring.percent(level)}"] = low
         table[f"upper_{scoring.percent(level)}"] = high
     return table.sort_values("expected_regret", kind="stable", ignore_index=True)
+
+
+def _along(cost: Cost, surface: Surface, frontier: Frontier) -> Along:
+    """Losses at a log budget, of one split for all draws: the median of their own best."""
+    if frontier.log_n is None:
+        return frontier.at
+    log_n = np.median(frontier.log_n, axis=0)
+
+    def losses(log_c: float) -> Floats:
+        N = np.exp(np.interp(log_c, frontier.log_c, log_n)).reshape(1, 1)
+        return surface(N, np.asarray(cost.tokens(N, np.exp(log_c)), dtype=float))[:, 0]
+
+    return losses
 
 
 def _changes(
