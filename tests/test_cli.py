@@ -240,7 +240,7 @@ def test_help_and_version(capsys):
 
 
 def test_commands_are_those_of_the_contract_and_the_doctor():
-    names = {"demo", "doctor", "laws", "fit", "predict", "allocate", "compare", "backtest"}
+    names = {"demo", "doctor", "laws", "fit", "next", "predict", "allocate", "compare", "backtest"}
     assert set(program.program.commands) == names
 
 

@@ -14,6 +14,7 @@ from bayescale.cli.answers import allocate, compare, predict
 from bayescale.cli.fits import backtest, fit
 from bayescale.cli.library import demo, doctor, laws
 from bayescale.cli.output import say
+from bayescale.cli.plans import next_command
 from bayescale.errors import BayescaleError, ConvergenceError
 
 REFUSED = 1  # the diagnostics refuse the answer
@@ -37,7 +38,7 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, doctor, laws, fit, predict, allocate, compare, backtest):
+for command in (demo, doctor, laws, fit, predict, allocate, compare, next_command, backtest):
     program.add_command(command)
 
 
