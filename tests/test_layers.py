@@ -16,8 +16,8 @@ errors precision progress display
 configuration grammar
 formula priors prior_table conditions
 columns cells tables
-card elements oracles costs compute law
-catalog optimum budgets frontiers
+card elements optimum oracle_tables oracles costs compute law
+catalog budgets frontiers
 runs identifiability rows
 dataset_cards datasets
 places kernels noise model model_from_runs coordinates ridge density cholesky quadratic geometry
