@@ -67,7 +67,7 @@ SCHEMA: dict[str, Any] = {
     ],
 }
 _CHOICES = {
-    "of": ("typical", "smallest"),
+    "of": ("typical", "smallest", "one"),
     "on": ("share", "value"),
     "pooling": ("partial", "none"),
 }

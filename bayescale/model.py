@@ -36,7 +36,7 @@ class Reference:
     smallest: float
 
     def loss(self, of: str) -> float:
-        return self.smallest if of == "smallest" else self.typical
+        return {"smallest": self.smallest, "typical": self.typical, "one": 1.0}[of]
 
 
 def has_share(parameter: Parameter | NoiseParameter) -> TypeGuard[Parameter]:
@@ -177,6 +177,7 @@ def reference_inputs(reference: Reference) -> dict:
         "columns": {k: np.float64(v) for k, v in reference.columns.items()},
         "typical": np.float64(reference.typical),
         "smallest": np.float64(reference.smallest),
+        "one": np.float64(1.0),
     }
 
 

@@ -44,7 +44,7 @@ class Check:
     at : Mapping of str to float
         Columns, in base units; `C` in training FLOPs for the optima; what `tied` needs.
     over : Mapping of str to float
-        The other place: the denominator of `loss_ratio`, the other side of `crossing`.
+        The other place: the denominator of `loss_ratio` and `lowest`, the other side of `crossing`.
     against : str
         The published set of that other place, where it is another.
     measured : float
@@ -190,7 +190,7 @@ def _line(
     def value(log_x: np.ndarray) -> np.ndarray:
         known: dict[str, Any] = {**at, check.along: np.exp(log_x)}
         for name, expression in check.tied.items():
-            known[name] = expression(known)
+            known.setdefault(name, expression(known))
         return loss(**{name: known[name] for name in columns})
 
     return value
@@ -204,6 +204,15 @@ def _search(check: Check, losses: Losses, sign: float) -> tuple[float, float]:
     if not found.interior:
         raise LawError(f"check {check.label}: the optimum lies at an end of `within`")
     return float(np.exp(found.x)), sign * float(found.value)
+
+
+def _lowest(check: Check, losses: Losses) -> float:
+    """The least value along the column; with `over`, as a ratio to the value there."""
+    where, value = _search(check, losses, 1.0)
+    if not check.over:
+        return value
+    there = _line(check, losses(check.set), {**check.at, **check.over}, check.columns)
+    return value / float(there(np.log(where)))
 
 
 def _crossing(check: Check, losses: Losses) -> float:
@@ -248,7 +257,7 @@ QUANTITIES: dict[str, Quantity] = {
     "N_opt_exponent": _exponent,
     "argmin": lambda check, losses: _search(check, losses, 1.0)[0],
     "argmax": lambda check, losses: _search(check, losses, -1.0)[0],
-    "lowest": lambda check, losses: _search(check, losses, 1.0)[1],
+    "lowest": _lowest,
     "crossing": _crossing,
     "solution": _solution,
     **dict.fromkeys(MEASURES, _measure),
