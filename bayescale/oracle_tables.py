@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,16 +74,19 @@ class Table:
         LawError
             For a column that the table lacks.
         """
-        table = self._chosen()
-        return {name: self._column(table, name) for name in names}
+        size, table = self._chosen()
+        return {name: np.broadcast_to(self._column(table, name), (size,)) for name in names}
 
-    def _chosen(self) -> Mapping[str, Floats] | pd.DataFrame:
+    def _chosen(self) -> tuple[int, Mapping[Any, Any]]:
+        """The number of rows, and their columns by name."""
         if self.rows:
-            return {name: np.asarray(column, float) for name, column in self.rows.items()}
+            return len(next(iter(self.rows.values()))), self.rows
         table = _read(str(Path(os.environ["BAYESCALE_DATA"]) / self.path))
-        return table[Condition.parse(self.where).mask(table)] if self.where else table
+        if self.where:
+            table = table[Condition.parse(self.where).mask(table)]
+        return len(table), dict(table.items())
 
-    def _column(self, table: Mapping[str, Floats] | pd.DataFrame, name: str) -> Floats:
+    def _column(self, table: Mapping[Any, Any], name: str) -> Floats:
         expression = Expression.parse(self.columns.get(name, name))
         for needed in expression.names:
             if needed not in table:
@@ -91,12 +94,7 @@ class Table:
                 raise LawError(
                     f"{self.path or 'rows'} has no column {needed!r}.{nearest(needed, known)}"
                 )
-        values = expression({n: np.asarray(table[n], float) for n in expression.names})
-        return np.broadcast_to(values, (len(table) if self.path else _length(table),))
-
-
-def _length(table: Mapping[str, Floats] | pd.DataFrame) -> int:
-    return len(next(iter(table.values())))
+        return expression({n: np.asarray(table[n], float) for n in expression.names})
 
 
 @lru_cache(maxsize=8)
