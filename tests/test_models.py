@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bayescale.card import read_card
 from bayescale.catalog import library, load_law
+from bayescale.coordinates import from_natural, to_natural
 from bayescale.errors import LawError
 from bayescale.law import Law
+from bayescale.model import reference_inputs
+from bayescale.model_from_runs import build_model
 from bayescale.precision import x64
 
 NAMES = sorted(path.stem for path in library().glob("*.toml"))
@@ -209,6 +213,25 @@ def test_published_constants_are_not_surprising(law):
                 continue  # a floor left out, or nothing that data know of
             low, high = p.prior.quantile([0.00135, 0.99865])
             assert low < value < high, (label, name, value)
+
+
+def test_coordinates_and_back(law):
+    """On runs about its place a law's parameters are its coordinates' and no others."""
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame({c: v * np.exp(rng.normal(0, 0.1, 12)) for c, v in place(law).items()})
+    runs[law.response.column] = abs(scales(law)["typical"])
+    for group in law.varies:
+        runs[group] = ["a", "b", "c"] * 4
+    model = build_model(law, runs)
+    values = draws(law, 20)
+    for p in model.structure.parameters[len(law.parameters) :]:
+        values[p.name] = np.asarray(p.prior.quantile(np.full(20, 0.5)))
+    reference = reference_inputs(model.arrays.reference)
+    eta = from_natural(model.structure, values, reference)
+    assert np.all(np.isfinite(eta))
+    back = to_natural(model.structure, eta, reference, np)
+    for name in law.parameters:
+        np.testing.assert_allclose(back[name], values[name], rtol=1e-7, err_msg=name)
 
 
 def test_gradients_are_finite(law):
