@@ -23,7 +23,14 @@ PLACE = {
     **{"N": 3e8, "D": 1e10, "C": 2e19, "U": 2e9, "step": 1e4, "loss": 2.9, "k": 100.0},
     **{"P": 2.0, "V": 3e4, "width": 1024.0, "H": 4e10, "experts": 16.0, "G": 8.0, "p": 0.5},
     **{"activation": 0.05, "exponent_bits": 3.0, "mantissa_bits": 2.0, "block": 128.0},
-    **{"N_mean": 3e8, "N_encoder": 1e8, "N_decoder": 1e8, "dimension": 12.0},
+    **{
+        "N_mean": 3e8,
+        "lr": 1.5e-3,
+        "batch_tokens": 5e5,
+        "N_encoder": 1e8,
+        "N_decoder": 1e8,
+        "dimension": 12.0,
+    },
 }
 OTHER_PLACES = {
     "hestness": {"D": 2.0**23},
@@ -32,13 +39,15 @@ OTHER_PLACES = {
     "fp_quantisation": {"D": 3e10},
     "henighan_size": {"N": 1e8},
     "rl_post_training": {"C": 1e21},
+    "observational": {"C": 5e23},
+    "sloth": {"N": 7e9, "D": 2e12},
     "bnsl_1": {"D": 500.0},
 }
 # typical and smallest response there
 RESPONSES = {
     **{"loss": (2.9, 2.4), "B_crit": (1.3e6, 1e6), "N_opt": (4e8, 1e8), "lr": (2e-3, 1e-3)},
     **{"batch_tokens": (3e5, 1e5), "leverage": (4.0, 2.0), "error": (0.5, 0.4)},
-    **{"coverage": (0.4, 0.2), "pass_rate": (0.01, 0.001)},
+    **{"score": (0.3, 0.1), "coverage": (0.4, 0.2), "pass_rate": (0.01, 0.001)},
 }
 OTHER_RESPONSES = {
     "hestness": (0.5, 0.42),
@@ -64,6 +73,9 @@ MAY_RISE = {
     "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
     "routed": ("experts", "N"),  # experts of a large model stop helping
     "step_law_lr": ("N", "D"),
+    "step_law_loss": ("N", "D", "lr", "batch_tokens"),  # rates too high, batches too large
+    "observational": ("C",),
+    "sloth": ("N", "D"),
     "step_law_batch": ("D",),
     "vocabulary": ("V",),
 }
