@@ -25,6 +25,12 @@ PLACE = {
     **{"activation": 0.05, "exponent_bits": 3.0, "mantissa_bits": 2.0, "block": 128.0},
     **{
         "N_mean": 3e8,
+        "r_1": 0.2,
+        "r_2": 0.2,
+        "r_3": 0.2,
+        "r_4": 0.2,
+        "S1": 5.0,
+        "S2": 0.3,
         "lr": 1.5e-3,
         "batch_tokens": 5e5,
         "N_encoder": 1e8,
@@ -72,6 +78,7 @@ MAY_RISE = {
     "passuntil": ("N",),
     "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
     "routed": ("experts", "N"),  # experts of a large model stop helping
+    "data_mixing": ("r_1", "r_2", "r_3", "r_4"),
     "step_law_lr": ("N", "D"),
     "step_law_loss": ("N", "D", "lr", "batch_tokens"),  # rates too high, batches too large
     "observational": ("C",),
