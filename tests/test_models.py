@@ -30,6 +30,8 @@ PLACE = {
         "r_3": 0.2,
         "r_4": 0.2,
         "S1": 5.0,
+        "domain_weight": 0.05,
+        "density": 0.5,
         "S2": 0.3,
         "lr": 1.5e-3,
         "batch_tokens": 5e5,
@@ -72,6 +74,8 @@ MAY_RISE = {
     "fp_quantisation": ("D", "block"),
     "henighan_optimum": ("C",),
     "joint_moe": ("experts", "N", "D"),  # priors of signed changes of slope
+    "moe_sparsity": ("density",),
+    "multilingual_lm": ("p",),
     "moe_leverage": ("G", "C", "activation"),  # where the exponent changes sign
     "bahri_resolution": ("dimension",),
     "monkeys": ("k",),
