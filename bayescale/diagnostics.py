@@ -261,6 +261,8 @@ def _of(parameter: Any) -> str:
     share = getattr(parameter, "share", None)
     if share is None or getattr(parameter, "on", "value") == "value":
         return "value"
+    if parameter.of == "one":
+        return f"{share.text} at the reference"
     loss = "smallest loss" if parameter.of == "smallest" else "typical loss"
     return f"{share.text} / {loss} at the reference"
 

@@ -37,7 +37,7 @@ class Reference:
     smallest: float
 
     def loss(self, of: str) -> float:
-        return self.smallest if of == "smallest" else self.typical
+        return {"smallest": self.smallest, "typical": self.typical, "one": 1.0}[of]
 
 
 def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Parameter]:
@@ -181,6 +181,7 @@ def reference_inputs(reference: Reference) -> dict:
         "columns": {k: np.float64(v) for k, v in reference.columns.items()},
         "typical": np.float64(reference.typical),
         "smallest": np.float64(reference.smallest),
+        "one": np.float64(1.0),
     }
 
 
@@ -208,9 +209,11 @@ class Model:
 def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
     """Index of the parameter that is its own share, a floor, and of the terms that stand on it."""
     names = list(law.parameters)
-    shares = {n: p for n, p in law.parameters.items() if p.share is not None}
+    shares = {n: p for n, p in law.parameters.items() if p.share is not None and p.of != "one"}
     logged = all(p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values())
     floors = [n for n, p in shares.items() if p.share is not None and p.share.names == (n,)]
+    if len(floors) > 1:  # terms anchored at a fixed scale are their own shares, too
+        floors = [n for n in floors if shares[n].of == "smallest"]
     if len(floors) != 1 or len(shares) < 2 or not logged:
         return None
     rng = np.random.default_rng(0)

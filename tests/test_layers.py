@@ -16,8 +16,8 @@ errors precision progress display
 configuration grammar
 formula priors prior_table conditions
 columns cells tables
-card elements oracles costs compute law
-catalog optimum optimum_many frontiers surfaces budgets regressions information criteria
+card elements optimum oracle_tables oracles costs compute law
+catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 dataset_cards datasets
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
