@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.prior_check import prior_predictive as prior_predictive
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
+    from bayescale.reporting import report as report
     from bayescale.runs import Runs as Runs
     from bayescale.runs import read_runs as read_runs
     from bayescale.storage import load as load
@@ -63,6 +64,7 @@ _CONTENTS = {  # module: the public names that live there
     "prediction": ("Prediction", "predict"),
     "prior_check": ("prior_predictive",),
     "recipes": ("RecipeComparison", "compare_recipes"),
+    "reporting": ("report",),
     "runs": ("Runs", "read_runs"),
     "storage": ("load", "save"),
 }

@@ -29,6 +29,7 @@ prediction sensitivity
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms recipes
 plots
+reporting
 demo cli
 __main__
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +65,14 @@ class Plot:
     def __repr__(self) -> str:
         return f"Plot of {len(self.axes)} panels, {len(self.data)} rows of data"
 
-    def _repr_png_(self) -> bytes:
+    def png(self, dpi: float = 150) -> bytes:
+        """The figure as the bytes of a PNG file."""
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=96)
+        self.figure.savefig(buffer, format="png", dpi=dpi)
         return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png(96)
 
 
 def panels(
@@ -122,6 +127,12 @@ def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any]) -> None:
         )
     else:
         axes[0].legend(handles=handles, frameon=False, fontsize=8)
+
+
+def wrapped(text: str, ax: Axes, points: float = 9.0) -> str:
+    """Break a title into lines that fit above its axes."""
+    inches = ax.get_window_extent().width / Plot((ax,), pd.DataFrame()).figure.dpi
+    return "\n".join(textwrap.wrap(text, max(16, int(inches * 72.0 / (0.52 * points)))))
 
 
 class RoundTicks(Locator):

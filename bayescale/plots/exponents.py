@@ -20,6 +20,7 @@ from bayescale.plots.canvas import (
     interval_marks,
     legend,
     panels,
+    wrapped,
 )
 from bayescale.prediction import percent
 
@@ -75,7 +76,7 @@ def plot_exponents(
         axis.set_ylim(-0.6, len(order) - 0.4)
         axis.set_xlim(*_shown(data[data["parameter"] == name]))
         axis.set_xlabel(name, fontsize=9)
-        axis.set_title(fit.law.parameters[name].about, fontsize=9)
+        axis.set_title(wrapped(fit.law.parameters[name].about, axis), fontsize=9)
         axis.grid(False, axis="y")
     text = f"median, 50% and {percent(prob)}% interval"
     legend(axes, ours, [interval_key(INK, text)])
