@@ -100,6 +100,8 @@ class Browser:
                 urllib.request.Request(self._session, method="DELETE"), timeout=20
             ).close()
         self._process.terminate()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
         for _ in range(20):  # the browser may still write its last files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayescale.display.writing import quantity
 from bayescale.errors import BayescaleError
+from bayescale.plots.words import named
 
 # Okabe and Ito's eight colours that the colour-blind tell apart, strongest on white first.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -129,12 +129,6 @@ def legend(axes: Sequence[Axes], ours: bool, handles: Sequence[Any]) -> None:
         axes[0].legend(handles=handles, frameon=False, fontsize=8)
 
 
-def wrapped(text: str, ax: Axes, points: float = 9.0) -> str:
-    """Break a title into lines that fit above its axes."""
-    inches = ax.get_window_extent().width / Plot((ax,), pd.DataFrame()).figure.dpi
-    return "\n".join(textwrap.wrap(text, max(16, int(inches * 72.0 / (0.52 * points)))))
-
-
 class RoundTicks(Locator):
     """A few round ticks, also where a log axis spans less than a decade."""
 
@@ -187,7 +181,7 @@ def log_axis(axis: Axis, column: str, count: int = 6) -> None:
 
 def label_of(column: str, unit: str = "") -> str:
     """Name a column on an axis."""
-    return _LABELS.get(column) or (f"{column} ({unit})" if unit else column)
+    return _LABELS.get(column) or named(f"{column} ({unit})" if unit else column)
 
 
 def group_labels(table: pd.DataFrame, columns: Iterable[str]) -> pd.Series:

@@ -20,8 +20,8 @@ from bayescale.plots.canvas import (
     interval_marks,
     legend,
     panels,
-    wrapped,
 )
+from bayescale.plots.words import named, wrapped
 from bayescale.prediction import percent
 
 _COLOURS = {"prior": FAINT, "population": INK, "group": PALETTE[0]}
@@ -72,7 +72,7 @@ def plot_exponents(
             row |= {"lower_95": row["lower"], "upper_95": row["upper"]}
             marker = "o" if row["kind"] == "group" else "D"
             interval_marks(axis, at, row, _COLOURS[row["kind"]], marker)
-        axis.set_yticks(range(len(order)), order[::-1], fontsize=9)
+        axis.set_yticks(range(len(order)), [named(who) for who in order[::-1]], fontsize=9)
         axis.set_ylim(-0.6, len(order) - 0.4)
         axis.set_xlim(*_shown(data[data["parameter"] == name]))
         axis.set_xlabel(name, fontsize=9)

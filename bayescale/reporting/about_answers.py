@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 import pandas as pd
 
 from bayescale.allocation import Allocation
@@ -49,10 +51,14 @@ def in_short(fit: Fit, answers: Answers) -> Section:
 
 def _plan_sentence(group: str, plan: Allocation) -> str:
     whose = f" of {group}" if group else ""
+    near = (
+        f"; any N from {span(plan.near_optimal, 'N')} costs at most {plan.tolerance:g} more"
+        if isfinite(plan.near_optimal[0])
+        else f"; no N is known to be within {plan.tolerance:g} of the best"
+    )
     return (
         f"A budget of {exponential(plan.C)} FLOP for one run{whose}: N = {human(plan.N)},"
-        f" D = {human(plan.D)}; any N from {span(plan.near_optimal, 'N')} costs at most"
-        f" {plan.tolerance:g} more."
+        f" D = {human(plan.D)}{near}."
     )
 
 

@@ -38,9 +38,7 @@ def data(fit: Fit, answers: Answers) -> Section:
     """What was fitted, by group."""
     table, response = fit.runs.table, fit.law.response.column
     columns = [c for c in dict.fromkeys((*_RANGES, response)) if c in table.columns]
-    ranges = [
-        f"{c} {span((table[c].min(), table[c].max()), c)}" for c in columns if c != response
-    ]
+    ranges = [f"{c} {span((table[c].min(), table[c].max()), c)}" for c in columns if c != response]
     losses = span((table[response].min(), table[response].max()), response, 4)
     text = (
         f"{counted(len(table), 'run')} from {fit.runs.source}: {', '.join(ranges)};"
@@ -60,7 +58,8 @@ def _by_group(fit: Fit, columns: Sequence[str]) -> Grid:
     rows = []
     for labels, part in table.groupby(keys, sort=True):
         ends = [span((part[c].min(), part[c].max()), c) for c in columns]
-        rows.append((*map(str, labels), str(len(part)), *ends))
+        named = labels if isinstance(labels, tuple) else (labels,)
+        rows.append((*map(str, named), str(len(part)), *ends))
     numeric = (*(False for _ in factors), True, *(False for _ in columns))
     return Grid((*factors, "runs", *columns), tuple(rows), numeric)
 
@@ -68,11 +67,8 @@ def _by_group(fit: Fit, columns: Sequence[str]) -> Grid:
 def law(fit: Fit, answers: Answers) -> Section:
     """The law in maths, and what its letters mean."""
     own = fit.law
-    letters = [
-        (v.name, v.about, v.unit, f"column {v.column}") for v in own.variables.values()
-    ] + [
-        (p.name, p.about, "", f"varies by {listed(p.varies)}" if p.varies else "one for all")
-        for p in own.parameters.values()
+    letters = [(v.name, v.about, v.unit, f"column {v.column}") for v in own.variables.values()] + [
+        (p.name, p.about, "", _pooling(fit, p.name)) for p in own.parameters.values()
     ]
     blocks = [
         Paragraph(f"{own.title}."),
@@ -82,6 +78,14 @@ def law(fit: Fit, answers: Answers) -> Section:
         Paragraph(f"Source: {own.cite}" if own.cite else ""),
     ]
     return Section("law", "Law", tuple(blocks))
+
+
+def _pooling(fit: Fit, name: str) -> str:
+    """Over what a parameter varies in this fit, where a factor of one level says nothing."""
+    structure = fit.model.structure
+    place = structure.names.index(name)
+    factors = [f.name for f in structure.factors if place in f.varied]
+    return f"varies by {listed(factors)}" if factors else "one for all"
 
 
 def _equation(own: Law) -> list[Block]:
@@ -204,4 +208,3 @@ def provenance(fit: Fit, answers: Answers) -> Section:
     facts += [(f"fitted with {name}", text) for name, text in made_with(fit).items()]
     facts.append(("Python of this report", platform.python_version()))
     return Section("provenance", "Provenance", (pairs(facts),))
-

@@ -105,9 +105,7 @@ def report(
 def document_of(fit: Fit, answers: Answers, title: str = "") -> Document:
     """Make the sections, without saying how they look."""
     made = [section(fit, answers) for section in SECTIONS]
-    subtitle = (
-        f"{fit.law.name} fitted to {counted(len(fit.runs), 'run')} from {fit.runs.source}"
-    )
+    subtitle = f"{fit.law.name} fitted to {counted(len(fit.runs), 'run')} from {fit.runs.source}"
     return Document(
         title or "Scaling law report", subtitle, tuple(s for s in made if s is not None)
     )

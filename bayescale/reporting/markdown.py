@@ -58,7 +58,9 @@ def _block(block: Block, folder: str) -> str:
                 for name, tree in ((left, right), *where)
             )
         case Picture(name=name, caption=caption):
-            return f"![{plain(caption)}]({folder.replace(' ', '%20')}/{name}.png)\n\n{plain(caption)}"
+            return (
+                f"![{plain(caption)}]({folder.replace(' ', '%20')}/{name}.png)\n\n{plain(caption)}"
+            )
         case Sliders():
             return "The HTML report has sliders here."
     raise TypeError(f"no Markdown shows a {type(block).__name__}")

@@ -19,11 +19,19 @@ from bayescale.grammar import (
 )
 
 _LETTERS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
-_GREEK = {name: chr(0x3B1 + i) for i, name in enumerate(_LETTERS.split())}
+_GREEK: dict[str, str] = {name: chr(0x3B1 + i) for i, name in enumerate(_LETTERS.split())}
 _GREEK |= {n: chr(0x3C3 + i) for i, n in enumerate("sigma tau upsilon phi chi psi omega".split())}
-_CAPITALS = {"Gamma": 0x393, "Delta": 0x394, "Theta": 0x398, "Lambda": 0x39B, "Xi": 0x39E}
+_CAPITALS: dict[str, int] = {
+    "Gamma": 0x393,
+    "Delta": 0x394,
+    "Theta": 0x398,
+    "Lambda": 0x39B,
+    "Xi": 0x39E,
+}
 _CAPITALS |= {"Pi": 0x3A0, "Sigma": 0x3A3, "Phi": 0x3A6, "Psi": 0x3A8, "Omega": 0x3A9}
-_GREEK |= {name: chr(code) for name, code in _CAPITALS.items()} | {"lam": "\N{GREEK SMALL LETTER LAMDA}"}
+_GREEK |= {name: chr(code) for name, code in _CAPITALS.items()} | {
+    "lam": "\N{GREEK SMALL LETTER LAMDA}"
+}
 _CALLS = {"minimum": "min", "maximum": "max"}
 _MINUS, _TIMES, _DOT = "\N{MINUS SIGN}", "\N{INVISIBLE TIMES}", "\N{DOT OPERATOR}"
 

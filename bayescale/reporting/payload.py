@@ -119,7 +119,9 @@ def _groups(
     rng = np.random.default_rng([seed, 17])
     found = []
     for i, (labels, rows) in enumerate(chosen):
-        own = {name: np.broadcast_to(v, (len(v), len(chosen)))[few, i] for name, v in values.items()}
+        own = {
+            name: np.broadcast_to(v, (len(v), len(chosen)))[few, i] for name, v in values.items()
+        }
         level = {"se2": np.asarray(fit.model.mean_se2), "z": np.zeros(())}
         noises = {p.name: own[p.name] for p in noise.parameters}
         whole = sum(np.broadcast_to(v, few.shape) for v in noise.shares(noises, level).values())

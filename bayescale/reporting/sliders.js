@@ -95,7 +95,7 @@
   function toLink() {
     const words = new URLSearchParams();
     if (group.choice) words.set("group", String(group.index));
-    for (const one of [...targets, budget]) if (one) words.set(one.key, one.value().toPrecision(6));
+    for (const one of [...targets, budget]) if (one) words.set(one.key, String(Number(one.value().toPrecision(6))).replace("+", ""));
     try { history.replaceState(null, "", `#${words}`); } catch { /* a page shown inside another */ }
   }
 
