@@ -241,7 +241,7 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert all(len(f"{t:.10g}".split("e")[0].replace(".", "").strip("0")) <= 3 for t in ticks)
 
 
-# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each kind of eye sees, in linear RGB.
+# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each eye sees, in linear RGB.
 _EYES = {
     "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
                [-0.003882, -0.048116, 1.051998]],

@@ -21,9 +21,9 @@ from matplotlib.colors import to_hex
 import bayescale as bs
 from bayescale import plots
 from bayescale.errors import BayescaleError, DataError
+from bayescale.files import write_whole
 from bayescale.formula import Expression
 from bayescale.plots.canvas import PALETTE
-from bayescale.reporting import making
 from bayescale.reporting.answers import usual_targets
 from bayescale.reporting.drawing import inline_svg, on_dark
 from bayescale.reporting.markdown import plain
@@ -194,7 +194,7 @@ def test_what_a_report_is_not_is_said(small_fit, tmp_path):
 
 def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "r.html"
-    making.write_whole(path, b"old")
+    write_whole(path, b"old")
     assert path.stat().st_mode & 0o777 == 0o644
 
     def broken(*_):
@@ -202,7 +202,7 @@ def test_a_file_is_whole_or_the_old_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", broken)
     with pytest.raises(BayescaleError, match=r"r\.html can't be written: No space left"):
-        making.write_whole(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
 

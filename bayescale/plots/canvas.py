@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayescale.display.writing import quantity
 from bayescale.errors import BayescaleError
+from bayescale.files import write_whole
 from bayescale.plots.words import named
 
 # Okabe and Ito's eight colours that the colour-blind tell apart, strongest on white first.
@@ -55,12 +56,12 @@ class Plot:
 
     def save(self, path: str | Path, dpi: float = 150) -> Path:
         """Write the figure to a file (.png, .svg, .pdf) and return its path."""
-        path = Path(path)
+        path, buffer = Path(path), io.BytesIO()
         try:
-            self.figure.savefig(path, dpi=dpi)
+            self.figure.savefig(buffer, format=path.suffix[1:] or "png", dpi=dpi)
         except ValueError as error:  # matplotlib's own message lists the formats it knows
             raise BayescaleError(f"{path} can't be written: {error}") from None
-        return path
+        return write_whole(path, buffer.getvalue())
 
     def __repr__(self) -> str:
         return f"Plot of {len(self.axes)} panels, {len(self.data)} rows of data"

@@ -81,7 +81,7 @@ def on_dark(colour: str) -> str:
     Examples
     --------
     >>> on_dark("#ffffff"), on_dark("#000000"), on_dark("#440154")
-    ('#16181d', '#e6e7ea', '#d35ff2')
+    ('#16181d', '#e6e7ea', '#d355f1')
     """
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, light, strength = colorsys.rgb_to_hls(red, green, blue)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pandas as pd
 
 from bayescale.display.writing import counted
 from bayescale.errors import BayescaleError
+from bayescale.files import write_whole
 from bayescale.fitting import Fit
 from bayescale.reporting import about_answers, about_fit
 from bayescale.reporting.answers import Answers, completed, sorted_out
@@ -128,22 +127,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise BayescaleError(f"{folder} can't be made ({error.strerror})") from None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is whole or the old one, never half of it."""
-    try:
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-        )
-    except OSError as error:
-        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
