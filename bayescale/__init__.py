@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.recipe_metrics import compare_metrics as compare_metrics
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
+    from bayescale.reporting import report as report
     from bayescale.runs import Runs as Runs
     from bayescale.runs import read_runs as read_runs
     from bayescale.storage import load as load
@@ -76,6 +77,7 @@ _CONTENTS = {  # module: the public names that live there
     "prior_check": ("prior_predictive",),
     "recipe_metrics": ("compare_metrics",),
     "recipes": ("RecipeComparison", "compare_recipes"),
+    "reporting": ("report",),
     "runs": ("Runs", "read_runs"),
     "storage": ("load", "save"),
     "sweeps": ("least_compute", "sweep_budgets"),

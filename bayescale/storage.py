@@ -36,6 +36,17 @@ def versions() -> dict[str, str]:
     return found
 
 
+def made_with(fit: Fit) -> dict[str, str]:
+    """Versions of what made this fit: those in its file, or ours where it was made just now."""
+    kept = fit.data.attrs.get("made_with")
+    return versions() if kept is None else json.loads(kept)
+
+
+def table_digest(fit: Fit) -> str:
+    """SHA-256 of the fitted rows, as their file keeps them."""
+    return hashlib.sha256(_table_text(fit.runs.table).encode()).hexdigest()
+
+
 def save(fit: Fit, path: str | Path) -> Path:
     """Write a fit to one file, atomically: the old file stays until the new one is whole.
 
@@ -87,7 +98,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "prior_z": fit.prior_z,
         "mode_notes": list(fit.mode_notes),
         "seconds": dict(fit.seconds),
-        "versions": versions(),
+        "versions": made_with(fit),
     }
     meta["table_sha256"] = hashlib.sha256(meta["table"].encode()).hexdigest()
     tree = fit.data.copy()
@@ -191,7 +202,7 @@ def load(path: str | Path) -> Fit:
         discrepancy=meta.get("discrepancy"),
         correlate=meta["correlate"],
     )
-    tree.attrs = {}
+    tree.attrs = {"made_with": json.dumps(meta["versions"])}
     return Fit(
         law=law,
         runs=Runs(

@@ -6,10 +6,15 @@ that record how they were called and answer with known tables.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,10 +24,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 import bayescale
 from bayescale.cli import main, program
 from bayescale.cli.command import spread
+from bayescale.cli.examples import EXAMPLES
 from bayescale.cli.inputs import point, points, pooling
 from bayescale.cli.output import console, dumps, frame, intervals
 from bayescale.errors import BayescaleError, ConvergenceError, DataError, FormulaError
@@ -36,7 +43,7 @@ CSV = (
 
 @pytest.fixture(autouse=True)
 def this_process_keeps_its_settings(monkeypatch):
-    for module in ("fits", "answers"):
+    for module in ("fits", "answers", "reports"):
         monkeypatch.setattr(f"bayescale.cli.{module}.start", lambda: None)
 
 
@@ -240,8 +247,93 @@ def test_help_and_version(capsys):
 
 
 def test_commands_are_those_of_the_contract_and_the_doctor():
-    names = {"demo", "doctor", "laws", "fit", "next", "predict", "allocate", "compare", "backtest"}
-    assert set(program.program.commands) == names
+    names = {"demo", "laws", "fit", "predict", "allocate", "compare", "next", "backtest", "report"}
+    assert set(program.program.commands) >= names | {"doctor", "completion"}
+
+
+def test_every_command_has_examples_that_it_can_read(capsys):
+    for name, command in program.program.commands.items():
+        assert EXAMPLES[name], f"write an example for {name} into bayescale/cli/examples.py"
+        assert main([name, "--help"]) == 0
+        shown = capsys.readouterr().out
+        for about, line in EXAMPLES[name]:
+            assert f"  # {about}\n  {line}\n" in shown
+            found = re.search(r"bayescale (\S+)([^>)\"]*)", line)
+            assert found and found[1] == name
+            command.make_context(name, shlex.split(found[2]))
+
+
+@given(
+    st.integers(40, 130),
+    st.lists(
+        st.tuples(
+            st.text("abcdefgh_%", min_size=1, max_size=20),
+            st.one_of(st.floats(-1e6, 1e6), st.text("abc ", max_size=70)),
+        ),
+        min_size=1,
+        max_size=9,
+        unique_by=lambda pair: pair[0],
+    ),
+)
+def test_a_table_fits_its_terminal_and_loses_nothing(width, columns):
+    table = pd.DataFrame([dict(columns)])
+    terminal = Console(width=width, file=io.StringIO(), color_system=None)
+    terminal.print(frame(table, "title"))
+    text = terminal.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for name, value in columns:
+        assert name in text
+        if isinstance(value, float):
+            assert f"{value:.4g}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "expected"),
+    [("bayescale laws chin", 2, "chinchilla"), ("bayescale fit --la", 2, "--law"),
+     ("bayescale rep", 1, "report")],
+)  # fmt: skip
+def test_a_shell_completes_commands_options_and_laws(words, place, expected):
+    environment = {**os.environ, "_BAYESCALE_COMPLETE": "bash_complete"}
+    environment |= {"COMP_WORDS": words, "COMP_CWORD": str(place)}
+    done = subprocess.run([sys.executable, "-m", "bayescale"], env=environment, check=False,
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"plain,{expected}" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_for_a_shell_names_the_program(shell, capsys):
+    assert main(["completion", shell]) == 0
+    assert "_BAYESCALE_COMPLETE" in capsys.readouterr().out
+
+
+def test_a_report_is_written_from_a_saved_fit(small_fit, tmp_path, capsys):
+    bayescale.save(small_fit, tmp_path / "fit.nc")
+    words = ["report", str(tmp_path / "fit.nc"), "--out", str(tmp_path / "r.html")]
+    words += ["--at", "N=3e8,D=3e9,family=moe", "--compute", "1e19", "--title", "Ours", "--json"]
+    assert main(words) == 0
+    document = json.loads(capsys.readouterr().out)
+    html = (tmp_path / "r.html").read_bytes()
+    assert document == {"report": str(tmp_path / "r.html"), "bytes": len(html)}
+    assert b"<h1>Ours</h1>" in html and b"A budget of 1e19 FLOP" in html
+    assert main([*words[:3], str(tmp_path / "r.pdf")]) == 2
+    assert "a report is .html or .md" in capsys.readouterr().err
+
+
+def test_an_interrupted_fit_leaves_no_file(tmp_path):
+    (tmp_path / "runs.csv").write_text(CSV, encoding="utf-8")
+    words = ["fit", "runs.csv", "--law", "chinchilla", "--columns", "N=params", "D=tokens"]
+    words += ["--draws", "1000000", "--out", "fit.nc"]
+    process = subprocess.Popen([sys.executable, "-m", "bayescale", *words], cwd=tmp_path,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stderr is not None
+    process.stderr.readline()  # the first note: the table has been read
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert "bayescale: interrupted; nothing was written" in process.stderr.read()
+    process.stderr.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
 
 
 def test_a_reader_that_goes_away_is_no_error():
@@ -489,7 +581,7 @@ def test_allocate(library, capsys):
     asked = library.calls["allocate"]
     assert (asked["C"], asked["inference_tokens"], asked["at"]) == (1e24, 1e13, {"family": "a"})
     assert main(["allocate", "fit.nc", *words]) == 0
-    assert "N = 2e+09" in capsys.readouterr().out
+    assert "N = 2B" in capsys.readouterr().out
 
 
 def test_compare(library, capsys):

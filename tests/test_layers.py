@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayescale"
 
 # Each module may import from its own line and from the lines above it.
 LAYERS = """
-errors precision progress display
+errors precision progress display files
 configuration grammar
 formula priors prior_table conditions
 columns cells tables
@@ -30,6 +30,7 @@ scoring splits pointfits baseline_forecasts backtesting
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
 goals evidence knowing choosing_runs ladder_plans
 plots
+reporting
 demo cli
 __main__
 """

@@ -15,7 +15,8 @@ import bayescale as bs
 from bayescale import plots
 from bayescale.display.writing import exponential, human, quantity
 from bayescale.errors import BayescaleError, DataError
-from bayescale.plots.canvas import round_ticks, spread
+from bayescale.plots.canvas import PALETTE, round_ticks, spread
+from bayescale.plots.words import named
 from bayescale.prediction import loss_draws
 from bayescale.recipes import RecipeComparison
 
@@ -238,6 +239,46 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert 3 <= len(ticks) <= 10
     assert low <= ticks.min() and ticks.max() <= high
     assert all(len(f"{t:.10g}".split("e")[0].replace(".", "").strip("0")) <= 3 for t in ticks)
+
+
+# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each eye sees, in linear RGB.
+_EYES = {
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+               [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+               [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+               [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("eye", [*_EYES, "usual"])
+def test_the_colours_can_be_told_apart_by_every_eye(eye):
+    sight = np.array(_EYES.get(eye, np.eye(3)))
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+
+    def lab(colour):
+        parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        x, y, z = np.cbrt(to_xyz @ np.clip(sight @ linear, 0, 1) / [0.9505, 1.0, 1.089])
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    seen = [lab(colour) for colour in PALETTE]
+    gaps = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
+    assert min(gaps) > 15  # a difference of 2 is just seen side by side
+
+
+def test_names_from_the_data_are_no_mathematics_and_leave_room():
+    long = "$\\frac{1}{0" + "x" * 200
+    table = pd.DataFrame({"recipe": [long, "b"], "p_best": [0.9, 0.1]}).assign(
+        expected_regret=0.0, median=2.0, lower_50=1.9, upper_50=2.1, lower_95=1.8, upper_95=2.2
+    )
+    figure = plots.plot_recipes(RecipeComparison(table, pd.DataFrame(), pd.DataFrame()))
+    figure.png(50)  # a formula that can't be read would raise here
+    assert figure.data["recipe"][0] == long
+    assert named(long).startswith("\\$") and len(named(long)) < 40
 
 
 def test_labels_move_apart_and_keep_their_order():

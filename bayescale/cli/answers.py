@@ -10,8 +10,10 @@ from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
 from bayescale.cli.inputs import opened, point, points
-from bayescale.cli.output import FORCED, frame, intervals, marked, say, span, with_spans
+from bayescale.cli.output import FORCED, frame, intervals, marked, say, with_spans
 from bayescale.cli.session import start
+from bayescale.display.writing import human
+from bayescale.display.writing import span as human_span
 from bayescale.errors import BayescaleError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_PROBS = (0.5, 0.8, 0.9, 0.95)
 
-_fit_argument = click.argument("fit", metavar="FIT.nc")
+_fit_argument = click.argument("fit", metavar="FIT.nc", type=click.Path())
 _kind = click.option(
     "--kind",
     type=click.Choice(["new-run", "mean"]),
@@ -33,7 +35,7 @@ _kind = click.option(
 @click.command(cls=Command)
 @_fit_argument
 @click.option("--at", multiple=True, metavar="N=7e10,D=1.4e12 ...", help="A target; repeatable.")
-@click.option("--targets", help="A CSV with a row for each target.")
+@click.option("--targets", type=click.Path(), help="A CSV with a row for each target.")
 @_kind
 @click.option(
     "--prob",
@@ -69,9 +71,9 @@ def predict(
 
     source, forced = opened(fit, force)
     if targets:
-        wanted = _read_targets(targets, source)
+        wanted = read_targets(targets, source)
     else:
-        wanted = pd.DataFrame(points(at, *_columns(source)))
+        wanted = pd.DataFrame(points(at, *columns_of(source)))
     result = prediction.predict(
         source, wanted, kind=kind, prob=prob or _DEFAULT_PROBS, new_groups=new_groups
     )
@@ -84,12 +86,13 @@ def predict(
     return Answer(document, lambda console: _show_prediction(console, result, forced))
 
 
-def _columns(fit: Fit) -> tuple[list[str], list[str]]:
+def columns_of(fit: Fit) -> tuple[list[str], list[str]]:
     """Name the columns of a target that must be numbers, and those that must be text."""
     return [*fit.law.variables, "C"], list(fit.groups)
 
 
-def _read_targets(path: str, fit: Fit) -> pd.DataFrame:
+def read_targets(path: str, fit: Fit) -> pd.DataFrame:
+    """Read a CSV with a row for each target; labels stay text."""
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(fit.groups, str))
     except ValueError as error:  # pandas' own kinds: empty, ragged, not text
@@ -114,7 +117,7 @@ def _prediction_document(at: dict[Any, Any], kind: str, row: dict[Any, Any]) -> 
 def _show_prediction(console: Console, result: Prediction, forced: bool) -> None:
     for sentence in result.sentences:
         console.print(sentence)
-    console.print(frame(with_spans(result.table)))
+    console.print(frame(with_spans(result.table.drop(columns=["mean_log", "sd_log"]))))
     if forced:
         console.print(FORCED)
 
@@ -146,7 +149,7 @@ def allocate(
         C=compute,
         inference_tokens=inference_tokens,
         tolerance=tolerance,
-        at=point(at, *_columns(source)) if at else None,
+        at=point(at, *columns_of(source)) if at else None,
     )
     say(*result.notes, *result.loss.warnings)
     document = marked(_allocation_document(compute, result), forced)
@@ -170,9 +173,9 @@ def _allocation_document(compute: float, result: Allocation) -> dict[str, Any]:
 
 def _show_allocation(console: Console, result: Allocation, forced: bool) -> None:
     console.print(
-        f"N = {result.N:.4g}   (the draws' own optima: {span(*result.N_interval)})\n"
-        f"D = {result.D:.4g}   (the draws' own optima: {span(*result.D_interval)})\n"
-        f"N within {result.tolerance:g} of the best: {span(*result.near_optimal)}\n"
+        f"N = {human(result.N)}   (the draws' own optima: {human_span(result.N_interval, 'N')})\n"
+        f"D = {human(result.D)}   (the draws' own optima: {human_span(result.D_interval, 'D')})\n"
+        f"N within {result.tolerance:g} of the best: {human_span(result.near_optimal, 'N')}\n"
         f"expected regret {result.expected_regret:.4g}; "
         f"draws without an interior optimum: {100 * result.p_no_interior:.3g}%"
     )
@@ -196,7 +199,7 @@ def compare(fit: str, by: str, at: str, kind: str | None, force: bool, as_json: 
     from bayescale import recipes
 
     source, forced = opened(fit, force)
-    where = point(at, *_columns(source))
+    where = point(at, *columns_of(source))
     result = recipes.compare_recipes(source, by=by, at=where, kind=kind)
     say(*result.notes)
     document = marked(_comparison_document(where, kind, by, result), forced)

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from bayescale.cli.examples import EXAMPLES
 from bayescale.cli.output import console, dumps
 
 _PAIR = re.compile(r"[^\W\d]\w*=")
@@ -25,7 +26,18 @@ class Answer:
     show: Callable[[Console], None]
 
 
-class Command(click.Command):
+class Documented(click.Command):
+    """A command whose help ends with examples that can be copied."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples after the options, each line whole."""
+        if lines := EXAMPLES.get(self.name or ""):
+            with formatter.section("Examples"):
+                for about, line in lines:
+                    formatter.write(f"  # {about}\n  {line}\n")
+
+
+class Command(Documented):
     """A command that returns an `Answer`, printed as one JSON document or as tables.
 
     While it computes, whatever anything else prints goes to standard error.

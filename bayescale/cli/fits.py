@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
-from bayescale.cli.inputs import checked_destination, column_names, pooling
-from bayescale.cli.output import FORCED, frame, marked, say
+from bayescale.cli.inputs import checked_destination, column_names, law_names, pooling
+from bayescale.cli.output import FORCED, frame, marked, say, wrote
 from bayescale.cli.session import show_progress, start
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
     for option in reversed(
         [
             click.argument("runs", type=click.Path(path_type=Path)),
-            click.option("--law", required=True, help="A law's name, or the path of a card."),
+            click.option(
+                "--law",
+                required=True,
+                shell_complete=law_names,
+                help="A law's name, or the path of a card.",
+            ),
             click.option(
                 "--columns",
                 multiple=True,
@@ -108,6 +113,7 @@ def fit(
     diagnosis, summary = diagnostics.diagnose(result), diagnostics.summary(result)
     if out is not None:
         storage.save(result, out)
+        wrote(out)
     say(*_unsaid(result.notes, table), *diagnosis.warnings)
     document = marked(_fit_document(result, diagnosis, summary), not diagnosis.ok)
     return Answer(document, lambda console: _show_fit(console, result, diagnosis, summary, out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import BayescaleError, ConvergenceError
 
@@ -76,6 +76,16 @@ def points(
         if extra := [name for name in target if name not in targets[0]]:
             raise BayescaleError(f"--at {text}: names {', '.join(extra)}, which the first lacks")
     return targets
+
+
+def law_names(ctx: Any, param: Any, incomplete: str) -> list[Any]:
+    """Complete the name of a law, and else the path of a card."""
+    from click.shell_completion import CompletionItem
+
+    from bayescale.catalog import laws
+
+    names = [name for name in laws()["name"] if name.startswith(incomplete)]
+    return [CompletionItem(n) for n in names] or [CompletionItem(incomplete, type="file")]
 
 
 def checked_destination(out: Path | None) -> Path | None:

@@ -9,8 +9,9 @@ import click
 import pandas as pd
 from rich.console import Console
 
-from bayescale.cli.command import Answer, Command, json_option
-from bayescale.cli.output import frame
+from bayescale.cli.command import Answer, Command, Documented, json_option
+from bayescale.cli.inputs import law_names
+from bayescale.cli.output import frame, wrote
 
 if TYPE_CHECKING:
     from bayescale.law import Law
@@ -19,7 +20,7 @@ _AT_A_GLANCE = ["name", "title", "formula", "unit", "n_parameters", "verified"]
 
 
 @click.command(cls=Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=law_names)
 @json_option
 def laws(name: str | None, as_json: bool) -> Answer:
     """List the laws, or show one in full.
@@ -70,7 +71,7 @@ def _show(law: Law, console: Console) -> None:
         console.print(f"published, {name}: {constants}")
 
 
-@click.command()
+@click.command(cls=Documented)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -84,7 +85,13 @@ def demo(out: Path) -> None:
     from bayescale.demo import main
 
     start()
-    main(out=out, progress=show_progress())
+
+    def say(line: str) -> None:
+        click.echo(line)
+        if line.startswith("wrote "):
+            wrote(line.removeprefix("wrote "))
+
+    main(out=out, progress=show_progress(), say=say)
 
 
 @click.command(cls=Command)

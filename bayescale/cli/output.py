@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
+
+from bayescale.display.writing import COUNTS, quantity
 
 FORCED = "FORCED: the diagnostics refuse this fit"
 _WIDTH_OF_A_FILE = 160  # rich takes 80 where there is no terminal, too few for a table
@@ -23,6 +26,19 @@ def console() -> Console:
     """Open standard output for tables and sentences, never reading markup in `alpha[dense]`."""
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
     return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
+_WRITTEN: list[str] = []  # by this process, for who interrupts it
+
+
+def wrote(path: object) -> None:
+    """Note a file that is whole, so that an interruption can say what there is."""
+    _WRITTEN.append(str(path))
+
+
+def what_was_written() -> str:
+    """Say which files an interrupted command has finished."""
+    return f"finished before: {', '.join(_WRITTEN)}" if _WRITTEN else "nothing was written"
 
 
 def say(*lines: str) -> None:
@@ -120,25 +136,80 @@ def span(lower: float, upper: float) -> str:
     return "none" if math.isnan(lower) else f"{cell(float(lower))} to {cell(float(upper))}"
 
 
-def frame(table: pd.DataFrame, title: str = "") -> Table:
+_WRAPS = 24  # characters from which a column of words may be broken into lines
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A table that fits the terminal: too wide, it goes on below, its first column repeated."""
+
+    table: pd.DataFrame
+    title: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw as many tables as the width asks for."""
+        names = [str(name) for name in self.table.columns]
+        rows = [
+            [cell(v, name) for v, name in zip(row, names, strict=True)]
+            for row in self.table.itertuples(index=False)
+        ]
+        lines = [len(max(c, key=len, default="")) for c in zip(names, *rows, strict=True)]
+        numeric = [pd.api.types.is_numeric_dtype(t) for t in self.table.dtypes]
+        wraps = [n > _WRAPS and not number for n, number in zip(lines, numeric, strict=True)]
+        least = [_WRAPS if wrap else n for n, wrap in zip(lines, wraps, strict=True)]
+        for i, part in enumerate(_parts(least, options.max_width)):
+            shown = Table(
+                title=self.title if self.title and i == 0 else None,
+                title_justify="left",
+                header_style="bold",
+            )
+            for k in part:
+                justify = "right" if numeric[k] else "left"
+                shown.add_column(Text(names[k]), justify=justify, no_wrap=not wraps[k])
+            for row in rows:
+                shown.add_row(*(Text(row[k]) for k in part))
+            yield shown
+
+
+def _parts(widths: Sequence[int], most: int) -> list[list[int]]:
+    """Places of the columns of each table, the first in all of them.
+
+    Examples
+    --------
+    >>> _parts([5, 10, 10, 10], 30)
+    [[0, 1], [0, 2], [0, 3]]
+    """
+    if not widths:
+        return []
+    room = 3  # a border, and a blank on both sides of the text
+    parts: list[list[int]] = [[0]]
+    used = widths[0] + room + 1
+    for k in range(1, len(widths)):
+        if used + widths[k] + room > most and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0] + room + 1
+        parts[-1].append(k)
+        used += widths[k] + room
+    return parts
+
+
+def frame(table: pd.DataFrame, title: str = "") -> Frame:
     """Show a table of data, its numbers to four digits."""
-    shown = Table(title=title or None, title_justify="left", header_style="bold")
-    for name in table.columns:
-        numeric = pd.api.types.is_numeric_dtype(table[name])
-        shown.add_column(Text(str(name)), justify="right" if numeric else "left")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(Text(cell(value)) for value in row))
-    return shown
+    return Frame(table, title)
 
 
-def cell(value: Any) -> str:
-    """Write one value as a person would read it.
+def cell(value: Any, column: str = "") -> str:
+    """Write one value as a person would read it, a count such as N as 70B.
 
     Examples
     --------
     >>> [cell(value) for value in (0.123456, 7e10, 12, True, None, ("a", "b"))]
     ['0.1235', '7e+10', '12', 'yes', '', 'a, b']
+    >>> cell(7e10, "N")
+    '70B'
     """
+    if column in (*COUNTS, "C") and isinstance(value, float | np.floating) and value > 0:
+        return quantity(float(value), column)
     if value is None or value is pd.NA:
         return ""
     if isinstance(value, bool | np.bool_):

@@ -13,8 +13,9 @@ import bayescale
 from bayescale.cli.answers import allocate, compare, predict
 from bayescale.cli.fits import backtest, fit
 from bayescale.cli.library import demo, doctor, laws
-from bayescale.cli.output import say
+from bayescale.cli.output import say, what_was_written
 from bayescale.cli.plans import next_command
+from bayescale.cli.reports import COMPLETE, completion, report
 from bayescale.errors import BayescaleError, ConvergenceError
 
 REFUSED = 1  # the diagnostics refuse the answer
@@ -24,13 +25,25 @@ INTERRUPTED = 130
 NOBODY_READS = 141
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Program(click.Group):
+    """The commands in the order of the work, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands as they were added."""
+        return list(self.commands)
+
+
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A command's own help ends with examples: bayescale fit --help",
+)
 @click.version_option(bayescale.__version__, prog_name="bayescale")
 @click.pass_context
 def program(ctx: click.Context) -> None:
-    r"""Fit scaling laws to training runs, with honest intervals, and decide by them.
+    """Fit scaling laws to training runs, with honest intervals, and decide by them.
 
-    \b
     Exit status: 0 done; 1 the fit's diagnostics refuse the answer (--force answers
     all the same, marked as forced); 2 bad input, one message on standard error.
     """
@@ -38,7 +51,9 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, doctor, laws, fit, predict, allocate, compare, next_command, backtest):
+for command in (demo, laws, fit, predict, allocate, compare, next_command, backtest, report):
+    program.add_command(command)
+for command in (doctor, completion):
     program.add_command(command)
 
 
@@ -62,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
     except click.Abort:
-        say("bayescale: interrupted; nothing was written")
+        say(f"bayescale: interrupted; {what_was_written()}")
         return INTERRUPTED
     except click.ClickException as error:
         say(f"{_place(error)}: {error.format_message()}")
@@ -73,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BayescaleError as error:
         say(f"bayescale: {error}")
         return BAD_INPUT
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as error:
+        if os.environ.get(COMPLETE) and isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 0  # a shell asked for words
         # click and rich make a SystemExit of a broken pipe. Python itself would complain once
         # more, when it closes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,8 @@ from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bayescale.display.writing import quantity
 from bayescale.errors import BayescaleError
+from bayescale.files import write_whole
+from bayescale.plots.words import named
 
 # Okabe and Ito's eight colours that the colour-blind tell apart, strongest on white first.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -54,20 +56,24 @@ class Plot:
 
     def save(self, path: str | Path, dpi: float = 150) -> Path:
         """Write the figure to a file (.png, .svg, .pdf) and return its path."""
-        path = Path(path)
+        path, buffer = Path(path), io.BytesIO()
         try:
-            self.figure.savefig(path, dpi=dpi)
+            self.figure.savefig(buffer, format=path.suffix[1:] or "png", dpi=dpi)
         except ValueError as error:  # matplotlib's own message lists the formats it knows
             raise BayescaleError(f"{path} can't be written: {error}") from None
-        return path
+        return write_whole(path, buffer.getvalue())
 
     def __repr__(self) -> str:
         return f"Plot of {len(self.axes)} panels, {len(self.data)} rows of data"
 
-    def _repr_png_(self) -> bytes:
+    def png(self, dpi: float = 150) -> bytes:
+        """The figure as the bytes of a PNG file."""
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=96)
+        self.figure.savefig(buffer, format="png", dpi=dpi)
         return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png(96)
 
 
 def panels(
@@ -176,7 +182,7 @@ def log_axis(axis: Axis, column: str, count: int = 6) -> None:
 
 def label_of(column: str, unit: str = "") -> str:
     """Name a column on an axis."""
-    return _LABELS.get(column) or (f"{column} ({unit})" if unit else column)
+    return _LABELS.get(column) or named(f"{column} ({unit})" if unit else column)
 
 
 def group_labels(table: pd.DataFrame, columns: Iterable[str]) -> pd.Series:

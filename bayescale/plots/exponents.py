@@ -21,6 +21,7 @@ from bayescale.plots.canvas import (
     legend,
     panels,
 )
+from bayescale.plots.words import named, wrapped
 from bayescale.prediction import percent
 
 _COLOURS = {"prior": FAINT, "population": INK, "group": PALETTE[0]}
@@ -71,11 +72,11 @@ def plot_exponents(
             row |= {"lower_95": row["lower"], "upper_95": row["upper"]}
             marker = "o" if row["kind"] == "group" else "D"
             interval_marks(axis, at, row, _COLOURS[row["kind"]], marker)
-        axis.set_yticks(range(len(order)), order[::-1], fontsize=9)
+        axis.set_yticks(range(len(order)), [named(who) for who in order[::-1]], fontsize=9)
         axis.set_ylim(-0.6, len(order) - 0.4)
         axis.set_xlim(*_shown(data[data["parameter"] == name]))
         axis.set_xlabel(name, fontsize=9)
-        axis.set_title(fit.law.parameters[name].about, fontsize=9)
+        axis.set_title(wrapped(fit.law.parameters[name].about, axis), fontsize=9)
         axis.grid(False, axis="y")
     text = f"median, 50% and {percent(prob)}% interval"
     legend(axes, ours, [interval_key(INK, text)])

@@ -32,6 +32,7 @@ from bayescale.plots.canvas import (
     spread,
 )
 from bayescale.plots.lines import curves_of, either, horizontal, lines_of
+from bayescale.plots.words import named
 from bayescale.prediction import percent, predict
 
 _TARGET = PALETTE[1]
@@ -104,7 +105,7 @@ def plot_fit(
         inside = data[data["panel"] == panel]
         for group, one in inside.groupby("group", sort=False):
             _draw(axis, one, x, colours, looks[str(group)])
-        axis.set_title(panel, fontsize=10)
+        axis.set_title(named(panel), fontsize=10)
         log_axis(axis.xaxis, x, count=4)
         log_axis(axis.yaxis, response.column)
     held = lines_of(fit, fit.runs.table, x).held
@@ -218,7 +219,7 @@ def _name_curves(ax: Axes, inside: pd.DataFrame, x: str, held: str, colours: Any
     places = np.exp(spread(np.log(ends["loss"]), gap))
     for place, row in zip(places, ends.to_dict(orient="records"), strict=True):
         ax.annotate(
-            f"{held} {quantity(row['level'], held, 2)}",
+            f"{named(held)} {quantity(row['level'], held, 2)}",
             (row[x], place),
             xytext=(7, 0),
             textcoords="offset points",
@@ -231,7 +232,7 @@ def _name_curves(ax: Axes, inside: pd.DataFrame, x: str, held: str, colours: Any
 def _handles(data: pd.DataFrame, prob: float, looks: Mapping[str, tuple[str, str]]) -> list[Any]:
     name = percent(prob)
     handles: list[Any] = [
-        Line2D([], [], linestyle="none", marker=marker, color=FAINT, label=f"run {group}".strip())
+        Line2D([], [], linestyle="none", marker=marker, color=FAINT, label=named(f"run {group}"))
         for group, (marker, _) in looks.items()
     ]
     handles += [

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from bayescale.errors import BayescaleError
 from bayescale.plots.canvas import INK, PALETTE, Plot, interval_key, interval_marks, legend, panels
+from bayescale.plots.words import named
 from bayescale.recipes import RecipeComparison
 
 
@@ -60,7 +61,7 @@ def plot_recipes(comparison: RecipeComparison, ax: Axes | None = None) -> Plot:
             fontsize=8.5,
             color=INK,
         )
-    axis.set_yticks(range(len(data)), data["recipe"].astype(str)[::-1], fontsize=9)
+    axis.set_yticks(range(len(data)), [named(r) for r in data["recipe"][::-1]], fontsize=9)
     axis.set_ylim(-0.6, len(data) - 0.3)
     axis.margins(x=0.08)
     axis.grid(False, axis="y")

@@ -23,6 +23,7 @@ from bayescale.plots.canvas import (
     log_axis,
     panels,
 )
+from bayescale.plots.words import named
 from bayescale.prediction import loss_draws, percent
 
 _LEVELS = 8  # as many distinct values are joined by a line through their medians
@@ -86,7 +87,7 @@ def plot_residuals(
         axis.set_xlabel(label_of(column), fontsize=9)
     axes[0].set_ylabel(f"log residual of {fit.law.response.column}", fontsize=9)
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=_colour(i), marker=_marker(i), markersize=4, label=name)
+        Line2D([], [], color=_colour(i), marker=_marker(i), markersize=4, label=named(name))
         for i, name in enumerate(names)
         if name
     ]
