@@ -1,0 +1,152 @@
+"""Ordered splits of every ladder, by one written rule.
+
+The rule. An origin is a cost c, one of the ladder's own. Runs with C <= c are fitted, runs at
+least ``gap`` times dearer than the dearest fitted run are predicted (4 on ladders, 2 along x on
+curves), those between are left out. An origin is admissible with at least 8 fitted runs and 3
+targets, where a target counts only if its family has 5 fitted runs. Costs within 5% are one. Of
+the admissible origins, the one a third along, the one two thirds along and the last are taken.
+No loss has a part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from backtest_parts.ladders import Ladder, ladders
+from bayescale.runs import Runs, read_runs
+
+GAP = {"ladder": 4.0, "curve": 2.0}
+MIN_TRAIN, MIN_TARGETS, MIN_FAMILY = 8, 3, 5
+PLACES = (1 / 3, 2 / 3, 1.0)
+SAME_COST = 1.05
+
+
+@dataclass(frozen=True, eq=False)
+class OrderedSplit:
+    """Cheap runs to fit and dear runs to predict.
+
+    Attributes
+    ----------
+    dataset, ladder, name : str
+        Study, ladder of it, and the split's own name, unique in the suite.
+    law : str
+        The suite's default card; `laws` has all that apply.
+    train : Runs
+        Columns N, D, C, loss, family, run; for `power_law` the scale x is C.
+    test : pandas.DataFrame
+        The same columns.
+    distance : float
+        Median over targets of log(C / dearest fitted C).
+    weight : float
+        Of the split: splits of a data set sum to 1, equal within it.
+    """
+
+    dataset: str
+    ladder: str
+    name: str
+    kind: str
+    law: str
+    laws: tuple[str, ...]
+    train: Runs
+    test: pd.DataFrame
+    distance: float
+    weight: float = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Measured losses of the targets."""
+        return self.test["loss"].to_numpy(float)
+
+    @property
+    def hidden(self) -> pd.DataFrame:
+        """Targets without what is to be predicted."""
+        return self.test.drop(columns="loss")
+
+
+def splits(datasets: list[str] | None = None) -> list[OrderedSplit]:
+    """All splits of the macro suite, or those of some data sets."""
+    chosen = [one for one in ladders() if datasets is None or one.dataset in datasets]
+    found = []
+    for ladder in chosen:
+        table = ladder.table()
+        if not len(table):
+            raise SystemExit(f"{ladder.dataset}, {ladder.name}: no usable row in {ladder.file}")
+        found += splits_of(ladder, table)
+    count = pd.Series([split.dataset for split in found]).value_counts()
+    for split in found:
+        object.__setattr__(split, "weight", 1.0 / float(count[split.dataset]))
+    return found
+
+
+def splits_of(ladder: Ladder, table: pd.DataFrame) -> list[OrderedSplit]:
+    """Splits of one ladder's table."""
+    gap = GAP[ladder.kind]
+    admissible = [c for c in _costs(table) if _sides(table, c, gap) is not None]
+    if not admissible:
+        return []
+    places = [int(np.ceil(place * len(admissible))) - 1 for place in PLACES]
+    found = []
+    for origin in [admissible[i] for i in dict.fromkeys(places)]:
+        sides = _sides(table, origin, gap)
+        assert sides is not None
+        train, test = sides
+        dearest = float(train["C"].max())
+        found.append(
+            OrderedSplit(
+                dataset=ladder.dataset,
+                ladder=ladder.name,
+                name=f"{ladder.dataset}:{ladder.name}:C<={dearest:.4g}",
+                kind=ladder.kind,
+                law=ladder.laws[0],
+                laws=ladder.laws,
+                train=read_runs(train, units={"loss": ladder.unit}),
+                test=test,
+                distance=float(np.median(np.log(test["C"] / dearest))),
+                options={"groups": ladder.groups, "provenance": ladder.provenance},
+            )
+        )
+    return found
+
+
+def _costs(table: pd.DataFrame) -> list[float]:
+    """The ladder's costs, the largest of each cluster within 5%."""
+    costs = np.unique(table["C"].to_numpy(float))
+    last = np.append(costs[1:] > SAME_COST * costs[:-1], True)
+    return costs[last].tolist()
+
+
+def _sides(
+    table: pd.DataFrame, origin: float, gap: float
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    train = table[table["C"] <= origin]
+    if len(train) < MIN_TRAIN:
+        return None
+    counts = train["family"].value_counts()
+    known = counts.index[counts >= MIN_FAMILY]
+    test = table[(table["C"] >= gap * train["C"].max()) & table["family"].isin(known)]
+    if len(test) < MIN_TARGETS:
+        return None
+    return train.reset_index(drop=True), test.reset_index(drop=True)
+
+
+def chinchilla_split() -> OrderedSplit:
+    """The named extra: fit C < 3e20, predict the rest, without a gap; not in the macro average."""
+    ladder = next(one for one in ladders() if one.dataset == "chinchilla")
+    table = ladder.table()
+    train, test = table[table["C"] < 3e20], table[table["C"] >= 3e20]
+    return OrderedSplit(
+        "chinchilla",
+        ladder.name,
+        "extra:chinchilla:C<3e20",
+        ladder.kind,
+        ladder.laws[0],
+        ladder.laws,
+        read_runs(train.reset_index(drop=True)),
+        test.reset_index(drop=True),
+        float(np.median(np.log(test["C"] / train["C"].max()))),
+    )
