@@ -61,7 +61,7 @@ class Ladder:
 
     def table(self) -> pd.DataFrame:
         """Rows in canonical columns, finite and positive, in the order of cost."""
-        table = self.read(_file(self.file))
+        table = self.read(read_table(self.file))
         used = table[["N", "D", "C", "loss"]].to_numpy(float)
         table = table[np.isfinite(used).all(axis=1) & (used > 0).all(axis=1)]
         return table.sort_values(["C", "run"], kind="stable").reset_index(drop=True)
@@ -76,7 +76,8 @@ def data_folder() -> Path:
 
 
 @lru_cache(maxsize=8)
-def _file(name: str) -> pd.DataFrame:
+def read_table(name: str) -> pd.DataFrame:
+    """A table under the folder, or the final rows of a bundled one."""
     if name.startswith("package:"):
         from bayescale import datasets
 
@@ -345,7 +346,7 @@ def _gpt3(kind: str) -> Reader:
 
 
 def _domains() -> list[str]:
-    table = _file("tidy/bimix_domains.csv")
+    table = read_table("tidy/bimix_domains.csv")
     return sorted(table.loc[table["family"] == "bimix_slimpajama", "domain"].unique())
 
 
@@ -361,13 +362,13 @@ def _vision() -> list[Ladder]:
             "curve",
             "error",
         )
-        for task in sorted(_file(file)["task"].unique())
+        for task in sorted(read_table(file)["task"].unique())
     ]
 
 
 def _language() -> list[Ladder]:
     file, dataset = "tidy/alabdulmohsin_lang.csv", "alabdulmohsin_language"
-    table = _file(file)
+    table = read_table(file)
     big = table[table["domain"] == "bigbench"]
     tasks = sorted(set(zip(big["task"], big["shots"], strict=True)))
     return [

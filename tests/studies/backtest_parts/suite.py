@@ -10,13 +10,13 @@ No loss has a part in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from backtest_parts.ladders import Ladder, ladders
+from backtest_parts.ladders import CURVE, Ladder, canonical, ladders, read_table
 from bayescale.runs import Runs, read_runs
 
 GAP = {"ladder": 4.0, "curve": 2.0}
@@ -84,33 +84,40 @@ def splits(datasets: list[str] | None = None) -> list[OrderedSplit]:
 
 
 def splits_of(ladder: Ladder, table: pd.DataFrame) -> list[OrderedSplit]:
-    """Splits of one ladder's table."""
+    """Splits of one ladder's table, by the rule."""
+    return [split_at(ladder, table, origin) for origin in origins(ladder, table)]
+
+
+def origins(ladder: Ladder, table: pd.DataFrame) -> list[float]:
+    """The origins that the rule takes, of those that are admissible."""
     gap = GAP[ladder.kind]
     admissible = [c for c in _costs(table) if _sides(table, c, gap) is not None]
-    if not admissible:
-        return []
-    places = [int(np.ceil(place * len(admissible))) - 1 for place in PLACES]
-    found = []
-    for origin in [admissible[i] for i in dict.fromkeys(places)]:
-        sides = _sides(table, origin, gap)
-        assert sides is not None
-        train, test = sides
-        dearest = float(train["C"].max())
-        found.append(
-            OrderedSplit(
-                dataset=ladder.dataset,
-                ladder=ladder.name,
-                name=f"{ladder.dataset}:{ladder.name}:C<={dearest:.4g}",
-                kind=ladder.kind,
-                law=ladder.laws[0],
-                laws=ladder.laws,
-                train=read_runs(train, units={"loss": ladder.unit}),
-                test=test,
-                distance=float(np.median(np.log(test["C"] / dearest))),
-                options={"groups": ladder.groups, "provenance": ladder.provenance},
-            )
-        )
-    return found
+    places = [int(np.ceil(place * len(admissible))) - 1 for place in PLACES] if admissible else []
+    return [admissible[i] for i in dict.fromkeys(places)]
+
+
+def split_at(ladder: Ladder, table: pd.DataFrame, origin: float) -> OrderedSplit:
+    """Fit the runs up to an origin, predict those beyond the gap."""
+    sides = _sides(table, origin, GAP[ladder.kind])
+    if sides is None:
+        raise ValueError(f"{ladder.dataset}, {ladder.name}: {origin:.4g} is no admissible origin")
+    train, test = sides
+    return _split(ladder, train, test, f"C<={train['C'].max():.4g}")
+
+
+def _split(ladder: Ladder, train: pd.DataFrame, test: pd.DataFrame, name: str) -> OrderedSplit:
+    return OrderedSplit(
+        dataset=ladder.dataset,
+        ladder=ladder.name,
+        name=f"{ladder.dataset}:{ladder.name}:{name}",
+        kind=ladder.kind,
+        law=ladder.laws[0],
+        laws=ladder.laws,
+        train=read_runs(train.reset_index(drop=True), units={"loss": ladder.unit}),
+        test=test.reset_index(drop=True),
+        distance=float(np.median(np.log(test["C"] / train["C"].max()))),
+        options={"groups": ladder.groups, "provenance": ladder.provenance},
+    )
 
 
 def _costs(table: pd.DataFrame) -> list[float]:
@@ -134,19 +141,40 @@ def _sides(
     return train.reset_index(drop=True), test.reset_index(drop=True)
 
 
+# --- Named extras, never in the macro average ---------------------------------------------------
+
+
 def chinchilla_split() -> OrderedSplit:
-    """The named extra: fit C < 3e20, predict the rest, without a gap; not in the macro average."""
+    """Fit C < 3e20 of Hoffmann's runs, predict the 63 others, without a gap."""
     ladder = next(one for one in ladders() if one.dataset == "chinchilla")
     table = ladder.table()
-    train, test = table[table["C"] < 3e20], table[table["C"] >= 3e20]
-    return OrderedSplit(
-        "chinchilla",
-        ladder.name,
-        "extra:chinchilla:C<3e20",
-        ladder.kind,
-        ladder.laws[0],
-        ladder.laws,
-        read_runs(train.reset_index(drop=True)),
-        test.reset_index(drop=True),
-        float(np.median(np.log(test["C"] / train["C"].max()))),
+    cheap = table["C"] < 3e20
+    return replace(
+        _split(ladder, table[cheap], table[~cheap], "C<3e20"), name="extra:chinchilla:C<3e20"
     )
+
+
+def benchmark_splits() -> list[OrderedSplit]:
+    """Alabdulmohsin's benchmark: each curve whole, divided by its own Training column.
+
+    The domain (IC, NMT, LM, BB) is the ladder. A curve is a split, fitted alone.
+    """
+    found = []
+    for file, loss in (
+        ("alabdulmohsin_vision.csv.gz", "error"),
+        ("alabdulmohsin_lang.csv", "loss"),
+    ):
+        table = read_table(f"tidy/{file}")
+        for keys, rows in table.groupby(["domain", "run", "task", "shots"], dropna=False):
+            domain = DOMAINS[keys[0]]
+            curve = canonical(rows, 1.0, "examples_seen", loss, "examples_seen")
+            curve = curve[(curve["C"] > 0) & (curve["loss"] > 0)].sort_values("C", kind="stable")
+            seen = rows["split"].loc[curve.index] == "visible"
+            name = "/".join(str(key) for key in keys[1:])
+            about = Ladder("benchmark", domain, file, canonical, CURVE, "curve", "error")
+            split = _split(about, curve[seen], curve[~seen], name)
+            found.append(replace(split, name=f"extra:benchmark:{domain}:{name}"))
+    return found
+
+
+DOMAINS = {"image_classification": "IC", "nmt": "NMT", "lm": "LM", "bigbench": "BB"}
