@@ -4,6 +4,7 @@
 
     python tests/studies/backtests.py splits                    # what there is
     python tests/studies/backtests.py baselines                 # results/backtests_baselines.csv
+    python tests/studies/backtests.py benchmark                 # results/backtests_benchmark.csv
     python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
     python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
 
@@ -23,11 +24,12 @@ import pandas as pd
 import record
 from backtest_parts import methods
 from backtest_parts.scores import score, summarise
-from backtest_parts.suite import OrderedSplit, chinchilla_split, splits
+from backtest_parts.suite import OrderedSplit, benchmark_splits, chinchilla_split, splits
 
 from bayescale.errors import BayescaleError
 
 OUT = record.RESULTS / "backtests_baselines.csv"
+BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
 SUMMARY = record.RESULTS / "backtests_summary.csv"
 
 
@@ -38,17 +40,35 @@ def wanted(datasets: list[str] | None) -> list[OrderedSplit]:
 
 
 def run_baselines(given: argparse.Namespace) -> None:
+    """The usual baselines on the macro suite's splits."""
+    score_missing(given, wanted(given.dataset), methods.BASELINES)
+
+
+def run_benchmark(given: argparse.Namespace) -> None:
+    """M1 to M4 on the curves of the benchmark, by its own division."""
+    domains = given.dataset or ["NMT", "LM", "BB", "IC"]
+    found = benchmark_splits()
+    curves = [split for domain in domains for split in found if split.ladder == domain]
+    score_missing(given, curves, methods.CURVE_FORMS)
+    table = record.read(given.out)
+    shown = ["n_test", "rmsle", "coverage_95", "width_95"]
+    print(table.groupby(["ladder", "method"])[shown].mean().to_string())
+
+
+def score_missing(
+    given: argparse.Namespace, chosen: list[OrderedSplit], known: dict[str, methods.Method]
+) -> None:
     """Score what the table lacks, a split at a time."""
     table = record.read(given.out)
-    for split in wanted(given.dataset):
+    for split in chosen:
         done = set(table.loc[table["split"] == split.name, "method"]) if len(table) else set()
         rows = []
-        for name in given.method or methods.BASELINES:
+        for name in given.method or known:
             if name in done:
                 continue
             start = time.perf_counter()
             try:
-                said, density = methods.BASELINES[name](split, given.seed)
+                said, density = known[name](split, given.seed)
                 row = score(split, said, density, given.seed)
             except (BayescaleError, np.linalg.LinAlgError) as error:
                 row = {"dataset": split.dataset, "split": split.name, "failed": str(error)[:200]}
@@ -108,6 +128,7 @@ def main() -> None:
     for name, verb, out in (
         ("splits", show_splits, None),
         ("baselines", run_baselines, OUT),
+        ("benchmark", run_benchmark, BENCHMARK),
         ("ours", run_ours, None),
         ("summary", show_summary, SUMMARY),
     ):
@@ -120,8 +141,9 @@ def main() -> None:
         else:
             one.add_argument("--dataset", action="append")
             one.add_argument("--seed", type=int, default=0)
-        if name == "baselines":
-            one.add_argument("--method", action="append", choices=list(methods.BASELINES))
+        if name in ("baselines", "benchmark"):
+            known = methods.BASELINES if name == "baselines" else methods.CURVE_FORMS
+            one.add_argument("--method", action="append", choices=list(known))
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
             for option in ("--law", "--noise", "--pool", "--store"):

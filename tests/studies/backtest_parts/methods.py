@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backtest_parts.curve_forms import FORMS, forecast_curve
 from backtest_parts.suite import OrderedSplit
 from bayescale import pointfits
 from bayescale.baseline_forecasts import forecast
@@ -62,6 +63,12 @@ def vpnls_residuals(split: OrderedSplit, seed: int) -> Said:
     return _by_family(split, seed, one), None
 
 
+def curve_form(form: str, split: OrderedSplit, seed: int) -> Said:
+    """M1 to M4 of each family's curve, with intervals of our making: see `curve_forms`."""
+    return _by_family(split, seed, partial(forecast_curve, form)), None
+
+
+CURVE_FORMS: dict[str, Method] = {form: partial(curve_form, form) for form in FORMS}
 BASELINES: dict[str, Method] = {
     "best_so_far": partial(usual, "best_so_far"),
     "log_linear": partial(usual, "log_linear"),

@@ -43,6 +43,7 @@ def score(
         "z_mean": np.nan,
         "z_square": np.nan,
     }
+    row["log_score_y"] = row["log_score"] - float(np.mean(np.log(observed)))  # of y, not log y
     if len(draws) > 1:
         pit = scoring.pit(draws, observed, seed)
         z = stats.norm.ppf(np.clip(pit, 1e-4, 1 - 1e-4))
