@@ -23,7 +23,7 @@ dataset_cards datasets
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
-prior_check adaptation nuts sampling quick_convergence lanes numpyro_model posterior_tree
+prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
