@@ -13,7 +13,7 @@ from bayescale.bends import SCALE, WEIGHTS, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates
-from bayescale.errors import DataError
+from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
 from bayescale.model import FEW_LEVELS, reference_inputs
 
@@ -190,8 +190,23 @@ def parameter_draws(
     Returns
     -------
     dict of arrays, shape (sample, target)
+
+    Raises
+    ------
+    BayescaleError
+        For a fit whose law bends: its parameters are not the whole of it.
     """
-    frame = pd.DataFrame(targets)
+    if fit.model.structure.bend is not None:
+        raise BayescaleError(
+            "this fit's law bends (discrepancy='bend'), so that its parameters alone don't say what"
+            " a run loses: predict losses, or decide by a fit without discrepancy"
+        )
+    return _parameter_draws(fit, pd.DataFrame(targets), new_groups, seed)
+
+
+def _parameter_draws(
+    fit: Fit, frame: pd.DataFrame, new_groups: str, seed: int = 0
+) -> dict[str, np.ndarray]:
     eta = _target_coordinates(fit, frame, new_groups, seed)
     reference = reference_inputs(fit.model.arrays.reference)
     return to_natural(fit.model.structure, eta, reference, np)
@@ -203,7 +218,7 @@ def log_loss_draws(
     """Draws of log loss (sample, target) for checked targets, joint over targets."""
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
-    values = parameter_draws(fit, frame, new_groups, seed)
+    values = _parameter_draws(fit, frame, new_groups, seed)
     log_mean = _log_mean(fit, frame, values, seed)
     if kind == "mean":
         return log_mean
@@ -265,7 +280,7 @@ def loss_draws(
 
 def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
     """Log density of the observed log loss of a new run, shape (sample, row)."""
-    values = parameter_draws(fit, table, new_groups)
+    values = _parameter_draws(fit, table, new_groups)
     law, noise = fit.law, fit.model.structure.noise
     log_mean = _log_mean(fit, table, values, seed=0)
     residual = np.log(table[law.response.column].to_numpy(float)) - log_mean
