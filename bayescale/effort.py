@@ -15,7 +15,7 @@ from bayescale.sampling import Settings
 
 Report = Callable[[float, float], None]
 FLOAT = 8
-COPIES = 3  # of the largest arrays, at the moment when a fit is put together
+COPIES = 2  # of the largest arrays, as measured when a fit is put together
 
 
 def memory_to_draw(model: Model, settings: Settings) -> float:

@@ -71,13 +71,15 @@ def reporter(show: bool, title: str, memory: float = 0.0) -> Generator[Report | 
     with Progress(*columns, console=console, transient=True) as bar:
         task, pace = bar.add_task(title, total=None), Pace()
         if memory > MUCH:
-            bar.console.print(f"{title}: about {memory / 1e9:.1f} GB of memory", highlight=False)
+            bar.console.print(
+                f"{title}: about {memory / 1e9:.1f} GB of memory", highlight=False, soft_wrap=True
+            )
 
         def report(finished: float, total: float) -> None:
             expected = pace.expected(perf_counter(), finished, total)
             if expected is not None:
                 text = f"{title}: about {duration(expected)}, by the pace of the first pieces"
-                bar.console.print(text, highlight=False)
+                bar.console.print(text, highlight=False, soft_wrap=True)
             bar.update(task, completed=finished, total=total)
 
         yield report
