@@ -1,0 +1,69 @@
+"""The pages: their code runs, their commands can be read, and the files of a project are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import bayescale as bs
+from bayescale.cli.program import program
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+_BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
+def blocks(page: str, language: str) -> list[tuple[bool, str]]:
+    """Whether each block of a language is run, and its text."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return [(not off, body) for off, kind, body in _BLOCK.findall(text) if kind == language]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_the_code_of_a_page_runs(page, small_fit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"bs": bs, "fit": small_fit, "runs": small_fit.runs}
+    for run, code in blocks(page, "python"):
+        tree = ast.parse(code)  # what isn't run is still Python
+        if run:
+            exec(compile(tree, page, "exec"), names)  # our own pages, not data
+
+
+def test_the_code_left_out_is_little():
+    left = [code for page in PAGES for run, code in blocks(page, "python") if not run]
+    assert sum(code.count("\n") for code in left) < 30
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "sh")])
+def test_the_commands_of_a_page_can_be_read(page):
+    seen = 0
+    for _, text in blocks(page, "sh"):
+        for line in text.splitlines():
+            found = re.search(r"(?:^|\$\()bayescale (\w+)([^)#]*)", line)
+            if found:
+                command = program.commands[found[1]]
+                command.make_context(found[1], shlex.split(found[2]))
+                seen += 1
+    assert seen
+
+
+def test_every_page_is_reached_and_every_link_leads_somewhere():
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        assert page == "index.md" or f"\n{page.removesuffix('.md')}\n" in index
+        text = (DOCS / page).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)|\{image\} (\S+)", text):
+            target = link[0] or link[1]
+            assert target.startswith("_made/") or (DOCS / target).exists(), f"{page}: {target}"
+
+
+def test_a_citation_is_of_this_version(checkout):
+    text = (checkout / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(rf"^version: {re.escape(bs.__version__)}$", text, re.M)
+    assert f"\n## {bs.__version__}\n" in (checkout / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name in ("CONTRIBUTING.md", "SECURITY.md", "LICENSE"):
+        assert (checkout / name).stat().st_size > 500
