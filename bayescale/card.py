@@ -29,6 +29,7 @@ SCHEMA: dict[str, Any] = {
     "identifiability": str,
     "unverified": str,
     "where": {"*": str},
+    "solve": {"*": {"zero": str, "between": list, "about": str}},
     "response": {"column": str, "unit": str, "noise": str, "about": str},
     "variables": {"*": {"column": str, "unit": str, "about": str, "kind": str}},
     "parameters": {

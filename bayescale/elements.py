@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +131,36 @@ def read_where(card: Mapping[str, Any]) -> dict[str, Expression]:
             raise LawError(f"where.{name}: {name!r} is already a variable or a parameter")
         with placed(f"where.{name}"):
             where[name] = Expression.parse(text, [*taken, *where]).substitute(where)
+    for name, keys in card.get("solve", {}).items():
+        if name in taken or name in where:
+            raise LawError(f"solve.{name}: {name!r} already has another meaning")
+        where[name] = _read_solve(name, keys, [*taken, *where]).substitute(where)
     return where
+
+
+def _read_solve(name: str, keys: Mapping[str, Any], known: Sequence[str]) -> Expression:
+    """Read an unknown that an equation defines: where `zero` is zero, between two bounds."""
+    place = f"solve.{name}"
+    between = keys.get("between", [])
+    if "zero" not in keys or len(between) != 2 or not all(isinstance(b, str) for b in between):
+        raise LawError(
+            f"{place} needs an expression that is zero at {name}, and two bounds: "
+            f'zero = "{name} - exp(-{name})", between = ["0", "1"]'
+        )
+    with placed(f"{place}.zero"):
+        zero = Expression.parse(keys["zero"], [*known, name])
+    if name not in zero.names:
+        raise LawError(f"{place}.zero must contain {name!r}: it is what is solved for")
+    with placed(f"{place}.between"):
+        low, high = (Expression.parse(text, known) for text in between)
+    return Expression.solution(name, zero, low, high)
+
+
+def where_names(card: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Names that a sub-expression or a solved unknown is made of, as written."""
+    keys = card.get("solve", {}).get(name)
+    texts = [card["where"][name]] if keys is None else [keys["zero"], *keys["between"]]
+    return tuple(n for text in texts for n in Expression.parse(text).names)
 
 
 def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Expression:
@@ -142,7 +171,7 @@ def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Ex
     used = set(written.names)
     for name in reversed(list(where)):  # each may use those above it
         if name in used:
-            used.update(Expression.parse(card["where"][name]).names)
+            used.update(where_names(card, name))
     for name in (*declared, *where):
         if name not in used:
             raise LawError(f"{name!r} is declared and the formula does not use it")

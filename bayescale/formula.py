@@ -1,7 +1,7 @@
 """Formula text to a checked expression, evaluated by walking its tree.
 
 `bayescale.grammar` reads the text; here the tree is walked with numpy or jax.numpy, folded,
-asked in which names it is linear, and written as text or LaTeX. Nothing is executed.
+asked in which names it is linear, and written as text. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from bayescale.errors import FormulaError
+from bayescale.functions import FUNCTIONS
 from bayescale.grammar import (
-    MULTIPLY,
-    POWER,
     PRECEDENCE,
     SIGN,
     Binary,
@@ -27,8 +26,12 @@ from bayescale.grammar import (
     Node,
     Number,
     Parser,
+    Solve,
+    bound,
     children,
 )
+from bayescale.latex import latex_of
+from bayescale.roots import root
 
 
 def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
@@ -39,13 +42,28 @@ def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
     if isinstance(node, Minus):
         return -_walk(node.operand, env, xp)
     if isinstance(node, Call):
-        return getattr(xp, node.function)(*(_walk(a, env, xp) for a in node.arguments))
+        arguments = (_walk(a, env, xp) for a in node.arguments)
+        return FUNCTIONS[node.function].compute(xp, *arguments)
+    if isinstance(node, Solve):
+        return _solved(node, env, xp)
     if (log := _log_of_power(node, env, xp)) is not None:
         return xp.exp(log)
     left = _walk(node.left, env, xp)
     if node.symbol == "/" and (log := _log_of_power(node.right, env, xp)) is not None:
         return left * xp.exp(-log)
     return _OPERATIONS[node.symbol](left, _walk(node.right, env, xp))
+
+
+def _solved(node: Solve, env: Mapping[str, Any], xp: ModuleType) -> Any:
+    """The root, all that the equation depends on handed to the solver by name."""
+    used = {name for name in _names(node.equation) if name != node.unknown}
+    inputs = {k: v for k, v in env.items() if k in used or k in {log_name(n) for n in used}}
+
+    def equation(y: Any, inputs: Mapping[str, Any]) -> Any:
+        return _walk(node.equation, {**inputs, node.unknown: y}, xp)
+
+    low, high = _walk(node.low, env, xp), _walk(node.high, env, xp)
+    return root(equation, low, high, xp, inputs)
 
 
 def _log_of_power(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
@@ -79,8 +97,9 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 def _names(node: Node) -> Iterator[str]:
     if isinstance(node, Name):
         yield node.id
+    inside = bound(node)
     for child in children(node):
-        yield from _names(child)
+        yield from (name for name in _names(child) if name not in inside)
 
 
 def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
@@ -92,6 +111,9 @@ def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
     if isinstance(node, Call):
         keywords = tuple((key, change(value)) for key, value in node.keywords)
         return Call(node.function, tuple(map(change, node.arguments)), node.position, keywords)
+    if isinstance(node, Solve):
+        parts = map(change, (node.equation, node.low, node.high))
+        return Solve(node.unknown, *parts, node.position)
     return node
 
 
@@ -109,7 +131,9 @@ def folded(node: Node, text: str) -> Node:
         Where such a value is not finite.
     """
     node = _rebuilt(node, lambda child: folded(child, text))
-    if isinstance(node, Number | Name) or not all(isinstance(c, Number) for c in children(node)):
+    if isinstance(node, Number | Name | Solve) or not all(
+        isinstance(c, Number) for c in children(node)
+    ):
         return node
     with np.errstate(all="ignore"):
         exact = _rebuilt(node, _in_floats)
@@ -156,6 +180,8 @@ def unparsed(node: Node, outer: int = 0) -> str:
         return node.id
     if isinstance(node, Call):
         return f"{node.function}({', '.join(unparsed(a) for a in node.arguments)})"
+    if isinstance(node, Solve):
+        return node.unknown
     if isinstance(node, Minus):
         inner, level = f"-{unparsed(node.operand, SIGN)}", SIGN
     else:
@@ -166,63 +192,6 @@ def unparsed(node: Node, outer: int = 0) -> str:
             (unparsed(node.left, sides[0]), node.symbol, unparsed(node.right, sides[1]))
         )
     return f"({inner})" if level < outer else inner
-
-
-# --- LaTeX ------------------------------------------------------------------------------------
-
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega".split()
-)
-_COMMANDS = {"exp": r"\exp", "log": r"\log", "log10": r"\log_{10}"}
-_COMMANDS |= {"minimum": r"\min", "maximum": r"\max"}
-
-
-def _latex_name(name: str) -> str:
-    head, *subscripts = [r"\lambda" if part == "lam" else part for part in name.split("_")]
-    words = [f"\\{part}" if part in _GREEK else part for part in (head, *subscripts)]
-    words = [w if w.startswith("\\") or len(w) == 1 else rf"\mathrm{{{w}}}" for w in words]
-    return words[0] + (f"_{{{','.join(words[1:])}}}" if subscripts else "")
-
-
-def _latex_number(value: float) -> str:
-    mantissa, _, exponent = f"{value:.6g}".partition("e")
-    if not exponent:
-        return mantissa
-    power = f"10^{{{int(exponent)}}}"
-    return power if mantissa == "1" else rf"{mantissa} \times {power}"
-
-
-def _latex(node: Node, symbols: Mapping[str, str], outer: int = 0) -> str:
-    if isinstance(node, Number):
-        text = _latex_number(node.value)
-        return rf"\left({text}\right)" if "times" in text and outer > MULTIPLY else text
-    if isinstance(node, Name):
-        return symbols.get(node.id) or _latex_name(node.id)
-    if isinstance(node, Call):
-        inner = ", ".join(_latex(a, symbols) for a in node.arguments)
-        if node.function == "sqrt":
-            return rf"\sqrt{{{inner}}}"
-        if node.function == "abs":
-            return rf"\left|{inner}\right|"
-        return rf"{_COMMANDS[node.function]}\left({inner}\right)"
-    if isinstance(node, Minus):
-        level, text = SIGN, f"-{_latex(node.operand, symbols, SIGN)}"
-    elif node.symbol == "/":
-        # a fraction needs brackets only as the base of a power
-        top, bottom = _latex(node.left, symbols), _latex(node.right, symbols)
-        level, text = SIGN, rf"\frac{{{top}}}{{{bottom}}}"
-    elif node.symbol == "**":
-        base, exponent = _latex(node.left, symbols, POWER + 1), _latex(node.right, symbols)
-        level, text = POWER, f"{base}^{{{exponent}}}"
-    else:
-        level = PRECEDENCE[node.symbol]
-        sign = r" \, " if node.symbol == "*" else f" {node.symbol} "
-        left, right = _latex(node.left, symbols, level), _latex(node.right, symbols, level + 1)
-        if node.symbol == "*" and isinstance(node.right, Number):
-            sign = r" \cdot "
-        text = left + sign + right
-    return rf"\left({text}\right)" if level < outer else text
 
 
 # --- what others use --------------------------------------------------------------------------
@@ -264,8 +233,8 @@ class Expression:
         Parameters
         ----------
         text : str
-            Numbers, names, + - * / **, brackets, and the functions exp, log, log10, sqrt, abs,
-            minimum and maximum. At most 2000 characters, 60 levels of nesting.
+            Numbers, names, + - * / **, brackets, and the functions of `functions.FUNCTIONS`. At
+            most 2000 characters, 60 levels of nesting.
         allowed : Collection of str, optional
             The names that may appear; any when None.
 
@@ -280,6 +249,14 @@ class Expression:
     @classmethod
     def _of(cls, text: str, tree: Node) -> Expression:
         return cls(text, tree, tuple(dict.fromkeys(_names(tree))), folded(tree, text))
+
+    @classmethod
+    def solution(
+        cls, unknown: str, zero: Expression, low: Expression, high: Expression
+    ) -> Expression:
+        """The value of `unknown` between `low` and `high` at which `zero` is zero."""
+        tree = Solve(unknown, zero.tree, low.tree, high.tree)
+        return cls._of(unknown, tree)
 
     def __call__(self, env: Mapping[str, Any], xp: ModuleType = np) -> Any:
         """Evaluate with arrays for names, which broadcast as numpy has it.
@@ -321,4 +298,4 @@ class Expression:
 
     def latex(self, symbols: Mapping[str, str] | None = None) -> str:
         """Write the expression in LaTeX; `symbols` overrides how single names are set."""
-        return _latex(self.tree, symbols or {})
+        return latex_of(self.tree, symbols or {})

@@ -1,4 +1,4 @@
-"""The grammar of every text that users write: tokens, five kinds of node, one parser.
+"""The grammar of every text that users write: tokens, kinds of node, one parser.
 
 Formulas, priors and conditions are cut into the same tokens (ASCII numbers, names, quotations,
 operators); formulas and priors share the arithmetic. Nothing is executed: what has no meaning
@@ -15,17 +15,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
+from bayescale import functions
 from bayescale.errors import FormulaError
 
-FUNCTIONS: dict[str, int] = {  # the name, as numpy and jax.numpy have it, and its argument count
-    "exp": 1,
-    "log": 1,
-    "log10": 1,
-    "sqrt": 1,
-    "abs": 1,
-    "minimum": 2,
-    "maximum": 2,
-}
+FUNCTIONS: dict[str, int] = {name: f.arity for name, f in functions.FUNCTIONS.items()}
 MAX_LENGTH = 2000
 MAX_DEPTH = 60  # of brackets, signs and powers
 MAX_HEIGHT = 100  # of the tree: walking it must stay far from Python's recursion limit
@@ -159,11 +152,29 @@ class Call:
     keywords: tuple[tuple[str, Node], ...] = ()
 
 
-Node = Number | Name | Minus | Binary | Call
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """The value of `unknown` between two bounds at which `equation` is zero."""
+
+    unknown: str
+    equation: Node
+    low: Node
+    high: Node
+    position: int = 0
+
+
+Node = Number | Name | Minus | Binary | Call | Solve
+
+
+def bound(node: Node) -> tuple[str, ...]:
+    """Names that mean something only inside a node."""
+    return (node.unknown,) if isinstance(node, Solve) else ()
 
 
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes directly below a node, left to right."""
+    if isinstance(node, Solve):
+        return (node.equation, node.low, node.high)
     if isinstance(node, Minus):
         return (node.operand,)
     if isinstance(node, Binary):

@@ -260,9 +260,34 @@ class Law:
         """The formula as a reader wants it, with its sub-expressions named."""
         if self.formula is None:
             return f"{getattr(self.function, '__name__', 'function')}(params, columns, xp)"
-        where = ", ".join(f"{name} = {text}" for name, text in self.where.items())
-        written = read_card(self.card)["formula"]
+        card = read_card(self.card)
+        named = [f"{name} = {text}" for name, text in self.where.items()]
+        named += [f"{name} solves {k['zero']} = 0" for name, k in card.get("solve", {}).items()]
+        where, written = ", ".join(named), card["formula"]
         return f"{written}, where {where}" if where else written
+
+    def latex(self) -> str:
+        r"""Write the whole law in LaTeX: the response, the formula, then what it names.
+
+        Examples
+        --------
+        >>> from bayescale.catalog import load_law
+        >>> print(load_law("overtraining").latex().splitlines()[1])
+        M &= \frac{D}{N} \\
+        """
+        if self.formula is None:
+            raise LawError(f"the law {self.name!r} is a Python function and has no formula to set")
+        card = read_card(self.card)
+
+        def written(text: str) -> str:
+            return Expression.parse(text).latex()
+
+        lines = [f"{written(self.response.column)} &= {written(card['formula'])}"]
+        lines += [f"{written(name)} &= {written(text)}" for name, text in self.where.items()]
+        for name, keys in card.get("solve", {}).items():
+            low, high = map(written, keys["between"])
+            lines.append(rf"0 &= {written(keys['zero'])}, \quad {low} < {written(name)} < {high}")
+        return " \\\\\n".join(lines)
 
     @property
     def varies(self) -> tuple[str, ...]:

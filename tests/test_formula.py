@@ -384,13 +384,37 @@ def test_latex_symbols_of_the_users_own():
     assert Expression.parse("E + loss").latex({"loss": r"\ell"}) == r"E + \ell"
 
 
+REFERENCES = {  # what numpy has under another name, or not at all
+    "softplus": lambda x: math.log(1 + math.exp(x)),
+    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
+    "logit": lambda p: math.log(p / (1 - p)),
+    "inv_cloglog": lambda x: 1 - math.exp(-math.exp(x)),
+    "lgamma": math.lgamma,
+}
+
+
+@pytest.mark.parametrize("function", ["softplus", "sigmoid", "inv_cloglog", "tanh"])
+def test_saturating_functions_are_finite_far_out_with_their_slopes(function):
+    import jax
+    import jax.numpy as jnp
+
+    from bayescale.precision import x64
+
+    expression = Expression.parse(f"{function}(x)")
+    with x64():
+        for x in (-700.0, -1.0, 1.0, 700.0):
+            value, slope = jax.value_and_grad(lambda x: expression({"x": x}, jnp))(x)
+            assert float(value) == pytest.approx(float(expression({"x": x})), rel=1e-12)
+            assert np.isfinite(float(slope))
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_has_latex_and_a_value(function):
     text = f"{function}({', '.join(['x'] * FUNCTIONS[function])})"
     expression = Expression.parse(text)
-    expected = getattr(np, function)(*[2.5] * FUNCTIONS[function])
-    assert float(expression({"x": 2.5})) == pytest.approx(float(expected))
-    assert "2.5" in expression.latex({"x": "2.5"})
+    expected = getattr(np, function, REFERENCES.get(function))(*[0.7] * FUNCTIONS[function])
+    assert float(expression({"x": 0.7})) == pytest.approx(float(expected))
+    assert "0.7" in expression.latex({"x": "0.7"})
 
 
 # --- JAX

@@ -13,8 +13,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayescale"
 # Each module may import from its own line and from the lines above it.
 LAYERS = """
 errors precision progress display files
-configuration grammar
-formula priors prior_table conditions
+configuration functions roots
+grammar
+latex formula priors prior_table conditions
 columns cells tables
 card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
