@@ -1,4 +1,4 @@
-"""A law that bends: the walk's covariance, its weights, and predictions that widen with distance."""
+"""A law that bends: its walk's covariance and weights, and predictions that widen with distance."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from bayescale.grammar import (
     Name,
     Node,
     Number,
+    Solve,
 )
 
 _LETTERS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho"
@@ -86,6 +87,8 @@ def _set(node: Node, outer: int = 0) -> str:
         return _name(node.id)
     if isinstance(node, Call):
         return _call(node)
+    if isinstance(node, Solve):  # its equation is written apart
+        return _name(node.unknown)
     if isinstance(node, Minus):
         level, text = SIGN, f"<mo>{_MINUS}</mo>{_set(node.operand, SIGN)}"
     else:
