@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
+    from bayescale import costs as costs
     from bayescale import datasets as datasets
+    from bayescale import goals as goals
     from bayescale import plots as plots
     from bayescale.allocation import Allocation as Allocation
     from bayescale.allocation import allocate as allocate
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.baseline_forecasts import baselines as baselines
     from bayescale.catalog import laws as laws
     from bayescale.catalog import load_law as load_law
+    from bayescale.choosing_runs import next_runs as next_runs
     from bayescale.configuration import configure as configure
     from bayescale.diagnostics import diagnose as diagnose
     from bayescale.diagnostics import prior_summary as prior_summary
@@ -31,6 +34,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.errors import LawError as LawError
     from bayescale.fitting import Fit as Fit
     from bayescale.fitting import fit as fit
+    from bayescale.knowing import value_of_knowing as value_of_knowing
+    from bayescale.ladder_plans import plan_ladder as plan_ladder
     from bayescale.law import Law as Law
     from bayescale.machine import Machine as Machine
     from bayescale.machine import doctor as doctor
@@ -39,6 +44,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.prediction import Prediction as Prediction
     from bayescale.prediction import predict as predict
     from bayescale.prior_check import prior_predictive as prior_predictive
+    from bayescale.recipe_metrics import compare_metrics as compare_metrics
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
     from bayescale.reporting import report as report
@@ -46,6 +52,9 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.runs import read_runs as read_runs
     from bayescale.storage import load as load
     from bayescale.storage import save as save
+    from bayescale.sweeps import least_compute as least_compute
+    from bayescale.sweeps import sweep_budgets as sweep_budgets
+    from bayescale.tuning import optimise as optimise
 
 __version__ = "0.1.0"
 
@@ -54,21 +63,27 @@ _CONTENTS = {  # module: the public names that live there
     "backtesting": ("Backtest", "backtest"),
     "baseline_forecasts": ("baselines",),
     "catalog": ("laws", "load_law"),
+    "choosing_runs": ("next_runs",),
     "configuration": ("configure",),
     "diagnostics": ("diagnose", "prior_summary", "summary"),
     "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
     "fitting": ("Fit", "fit"),
+    "knowing": ("value_of_knowing",),
+    "ladder_plans": ("plan_ladder",),
     "law": ("Law",),
     "machine": ("Machine", "doctor"),
     "many_fits": ("ManyFits", "fit_many"),
     "prediction": ("Prediction", "predict"),
     "prior_check": ("prior_predictive",),
+    "recipe_metrics": ("compare_metrics",),
     "recipes": ("RecipeComparison", "compare_recipes"),
     "reporting": ("report",),
     "runs": ("Runs", "read_runs"),
     "storage": ("load", "save"),
+    "sweeps": ("least_compute", "sweep_budgets"),
+    "tuning": ("optimise",),
 }
-_SUBMODULES = ("datasets", "plots")
+_SUBMODULES = ("costs", "datasets", "goals", "plots")
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names}
 
 __all__ = sorted([*_HOME, *_SUBMODULES])  # pyright: ignore[reportUnsupportedDunderAll]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.budgets import Surface, Utility, plan_budget
-from bayescale.costs import Cost, SixND, TrainingPlusInference
+from bayescale import what_changes
+from bayescale.budgets import Utility, choose_size, judge_of, plan_budget
+from bayescale.costs import (
+    Cost,
+    SixND,
+    TrainingPlusInference,
+    further_columns,
+    training_flops,
+    unit_of,
+)
 from bayescale.errors import DataError, LawError
+from bayescale.surfaces import Surface, at_budget, search_range
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -39,7 +48,16 @@ class Allocation:
         the best N regrets more.
     expected_regret : float
         Mean over draws of the loss at the choice minus that draw's least loss, in the unit of the
-        loss: what knowing the law exactly would gain.
+        loss: what knowing the law exactly would gain (EVPI).
+    waste, waste_flops : float
+        Expected share of the budget, and part of it in its unit, that is spent for nothing: with
+        the rest each draw's own optimum reaches the same loss.
+    p_target : float
+        P(loss <= target) of the law's value at the choice; ``nan`` without a target.
+    unit : str
+        Of the budget.
+    sensitivities : pandas.DataFrame or None
+        What would change the choice: see `bayescale.what_changes`.
     loss : Prediction
         Of the law's value at the choice.
     p_no_interior : float
@@ -63,6 +81,15 @@ class Allocation:
     curve: pd.DataFrame
     tolerance: float = 0.005
     notes: tuple[str, ...] = ()
+    waste: float = float("nan")
+    p_target: float = float("nan")
+    unit: str = "FLOP"
+    sensitivities: pd.DataFrame | None = None
+
+    @property
+    def waste_flops(self) -> float:
+        """Expected part of the budget, in its unit, that is spent for nothing."""
+        return self.waste * self.C
 
     def _repr_html_(self) -> str:
         from bayescale.display import allocation_html
@@ -77,8 +104,13 @@ class Allocation:
             f"C = {self.C:.3g}: N = {self.N:.3g}, D = {self.D:.3g}",
             f"N of the draws' own optima: {self.N_interval[0]:.3g} to {self.N_interval[1]:.3g}",
             f"N within {self.tolerance:g} of the best: {self.near_optimal[0]:.3g} to "
-            f"{self.near_optimal[1]:.3g}; expected regret {self.expected_regret:.2g}",
+            f"{self.near_optimal[1]:.3g}; expected regret {self.expected_regret:.2g} "
+            f"({self.waste:.1%} of the budget)",
         ]
+        if np.isfinite(self.p_target):
+            lines.append(f"P(loss <= target) = {self.p_target:.2f}")
+        if self.sensitivities is not None:
+            lines.append(what_changes.sentence(self.sensitivities))
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -90,6 +122,7 @@ def allocate(
     tolerance: float = 0.005,
     utility: str | Utility = "mean",
     at: Mapping[str, Any] | None = None,
+    target: float | None = None,
 ) -> Allocation:
     """Split a compute budget between parameters and tokens.
 
@@ -103,16 +136,20 @@ def allocate(
     C
         Budget in FLOPs, for training and, with `inference_tokens`, for serving.
     cost
-        What N parameters and D tokens cost; 6 N D without it. See `bayescale.costs`.
+        What N parameters and D tokens cost; 6 N D without it. `bayescale.costs` has more, among
+        them limits (constraints), serving, and money, in which case C is in its unit.
     inference_tokens
         Tokens to be served, at 2 N FLOPs each.
     tolerance
         Expected regret that is still called near-optimal, in the unit of the loss.
     utility
-        "mean" loss, "cvar" (mean of the worst tenth of the draws), or a function of losses of
-        shape ``(sample, k)`` that returns ``(k,)``, to be minimised.
+        "mean" loss, "cvar" (mean of the worst tenth of the draws), "reach" (the greatest
+        P(loss <= target)), or a function of losses of shape ``(sample, k)`` that returns ``(k,)``,
+        to be minimised.
     at
         Group labels, such as ``{"family": "dense"}``, and values of the law's other variables.
+    target
+        Loss to be reached.
 
     Returns
     -------
@@ -148,6 +185,8 @@ def allocate(
         tolerance=tolerance,
         utility=utility,
         at=at,
+        target=target,
+        reweightings=what_changes.reweightings,
     )
 
 
@@ -161,6 +200,8 @@ def allocate_with(
     tolerance: float = 0.005,
     utility: str | Utility = "mean",
     at: Mapping[str, Any] | None = None,
+    target: float | None = None,
+    reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
 ) -> Allocation:
     """Allocate with given functions for draws and predictions; see `allocate`."""
     for name, value in (("C", C), ("tolerance", tolerance)):
@@ -168,16 +209,28 @@ def allocate_with(
     needs_sizes(fit.law, "allocate")
     training = SixND() if cost is None else cost
     whole = TrainingPlusInference(inference_tokens, training) if inference_tokens else training
-    target = group_of(fit, at)
-    params = parameter_draws(fit, pd.DataFrame([target]))
+    where = group_of(fit, at, decided_by(training))
+    params = parameter_draws(fit, pd.DataFrame([where]))
     plan = plan_budget(
-        surface_of(fit.law, params, target, training), float(C), whole, tolerance, utility
+        surface_of(fit.law, params, where, training), float(C), whole, tolerance, utility, target
     )
-    point = {**target, "N": plan.N, "D": plan.D}
+    point = {**where, "N": plan.N, "D": plan.D}
     if cost is not None:
-        point["C"] = float(training.flops(plan.N, plan.D))
+        point["C"] = float(training_flops(training, plan.N, plan.D))
+        point |= {k: float(v) for k, v in further_columns(training, plan.N, plan.D).items()}
     loss = predict(fit, pd.DataFrame([point]), kind="mean")
     notes = plan.notes if cost is not None else (*plan.notes, *_other_cost(fit.runs.table))
+    sensitivities = None
+    if reweightings is not None:
+        judge = judge_of(utility, target)
+        low, high = search_range(C, whole)
+
+        def again(index: NDArray[np.intp]) -> float:
+            some = {name: values[index] for name, values in params.items()}
+            losses = at_budget(surface_of(fit.law, some, where, training), whole, float(C))
+            return float(np.exp(choose_size(losses, judge, low, high).x[0]))
+
+        sensitivities = what_changes.changed_answers(again, plan.N, reweightings(fit), "N")
     return Allocation(
         C=float(C),
         N=plan.N,
@@ -191,6 +244,10 @@ def allocate_with(
         curve=plan.curve,
         tolerance=float(tolerance),
         notes=notes,
+        waste=plan.waste,
+        p_target=plan.p_target,
+        unit=unit_of(whole),
+        sensitivities=sensitivities,
     )
 
 
@@ -220,10 +277,16 @@ def surface_of(
     fixed = {name: others[name] for name in columns if name in others}
 
     def surface(N: Floats, D: Floats) -> Floats:
-        compute = {"C": training.flops(N, D)} if "C" in columns else {}
-        return np.asarray(law.mean(kept, {**fixed, **compute, "N": N, "D": D}, np), dtype=float)
+        compute = {"C": training_flops(training, N, D)} if "C" in columns else {}
+        own = {**fixed, **further_columns(training, N, D), **compute, "N": N, "D": D}
+        return np.asarray(law.mean(kept, own, np), dtype=float)
 
     return surface
+
+
+def decided_by(cost: Cost) -> tuple[str, ...]:
+    """Columns that an allocation itself decides: N, D, C, and those that its cost fills."""
+    return ("N", "D", "C", *further_columns(cost, 1.0, 1.0))
 
 
 def needs_sizes(law: Law, verb: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from bayescale.splits import Choice, Split, refuse_unseen, split_runs
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
     from bayescale.law import Law
+
+ONLY_ALONE = {"draws", "strict", "target_accept"}  # options of `fit` that `fit_many` has not
+ONLY_MANY = {"min_ess", "max_draws", "store", "warmup"}  # and what a second attempt goes without
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,7 @@ class Verbs:
     fit: Callable[..., Fit]
     loss_draws: Callable[..., NDArray[np.float64]]
     log_predictive: Callable[..., NDArray[np.float64]]
+    fit_many: Callable[..., Any] | None = None
 
 
 def backtest(
@@ -121,7 +126,9 @@ def rolling(
     baselines
         Names as in `bayescale.baselines`.
     **fit_options
-        As in `backtest`.
+        As in `backtest`, or as in `fit_many`, which fits all cuts at once unless an option that
+        only `fit` has is given (``draws``, ``strict``, ``target_accept``). A cut that does not
+        converge there is fitted alone.
 
     Returns
     -------
@@ -149,7 +156,9 @@ def backtest_with(
 ) -> Backtest:
     """Backtest with given fitting and predicting functions; see `backtest`."""
     runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
-    return _score(verbs, law, _split(law, runs, cut, train, test, fit_options), fit_options)
+    split = _split(law, runs, cut, train, test, fit_options)
+    own = {k: v for k, v in fit_options.items() if k != "new_groups"}
+    return _score(verbs, law, split, fit_options, partial(verbs.fit, law, split.train, **own))
 
 
 def rolling_with(
@@ -165,9 +174,10 @@ def rolling_with(
         raise DataError("cuts is a list of conditions, such as ['C < 1e19', 'C < 1e20']")
     runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
     splits = [_split(law, runs, cut, None, None, fit_options) for cut in cuts]  # faults come first
+    fits = _fit_all(verbs, law, splits, fit_options)
     rows = []
-    for cut, split in zip(cuts, splits, strict=True):
-        scores = _score(verbs, law, split, fit_options).metrics
+    for cut, split, fitted in zip(cuts, splits, fits, strict=True):
+        scores = _score(verbs, law, split, fit_options, fitted).metrics
         rows.append({"cut": cut, "method": law.name, **scoring.flat(scores)})
         if baselines:
             table = score_baselines(split, baselines, seed=fit_options.get("seed", 0))
@@ -178,9 +188,24 @@ def rolling_with(
 
 def _verbs() -> Verbs:
     """Bring in our own; here, because they load JAX."""
-    from bayescale import fitting, prediction
+    from bayescale import fitting, many_fits, prediction
 
-    return Verbs(fitting.fit, prediction.loss_draws, prediction.log_predictive)
+    return Verbs(fitting.fit, prediction.loss_draws, prediction.log_predictive, many_fits.fit_many)
+
+
+def _fit_all(
+    verbs: Verbs, law: Law, splits: Sequence[Split], options: dict[str, Any]
+) -> Sequence[Callable[[], Fit]]:
+    """For each split, what gives the fit of its training rows."""
+    own = {k: v for k, v in options.items() if k != "new_groups"}
+    alone = [partial(verbs.fit, law, split.train, **own) for split in splits]
+    if verbs.fit_many is None or ONLY_ALONE & own.keys():
+        return alone
+    many = verbs.fit_many(law, [split.train for split in splits], **own)
+    single = {k: v for k, v in own.items() if k not in ONLY_MANY}
+    again = [partial(verbs.fit, law, split.train, **single) for split in splits]
+    converged = many.table["ok"]  # light: a fit is put together when it is scored
+    return [partial(many.__getitem__, k) if ok else again[k] for k, ok in enumerate(converged)]
 
 
 def _groups(law: Law, pool: Any, table: pd.DataFrame) -> list[str]:
@@ -205,11 +230,16 @@ def _split(
     return split
 
 
-def _score(verbs: Verbs, law: Law, split: Split, options: dict[str, Any]) -> Backtest:
+def _score(
+    verbs: Verbs,
+    law: Law,
+    split: Split,
+    options: dict[str, Any],
+    fitted: Callable[[], Fit],
+) -> Backtest:
     start = time.perf_counter()
-    fit_options = {k: v for k, v in options.items() if k != "new_groups"}
     new_groups = options.get("new_groups", "error")
-    fit = verbs.fit(law, split.train, **fit_options)
+    fit = fitted()
     seed = options.get("seed", 0)
     hidden = split.test.drop(columns=law.response.column)  # predictions can't see what they predict
     draws = verbs.loss_draws(fit, hidden, kind="new-run", new_groups=new_groups, seed=seed)

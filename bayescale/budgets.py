@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from scipy.special import ndtr
 
-from bayescale.costs import Cost, SixND
+from bayescale.costs import Cost, Limits, SixND, unit_of
 from bayescale.errors import DataError
 from bayescale.optimum import Function, Minima, minimise, range_within
+from bayescale.surfaces import Surface, at_budget, equivalent_budget, search_range, unlimited
 
 Floats = NDArray[np.float64]
-Surface = Callable[[Floats, Floats], Floats]
 Utility = Callable[[Floats], Floats]
 
-_DECADES = 7.0  # searched on both sides of sqrt(C / 6)
 _GRID = 281
 _WORST = 0.1
 _FEW = 0.01
+_SMOOTH = 0.1  # kernel of P(loss <= target), in sd of the losses: the choice moves smoothly
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class Plan:
     D_interval: tuple[float, float]
     near_optimal: tuple[float, float]
     expected_regret: float
+    waste: float
+    p_target: float
     p_no_interior: float
     curve: pd.DataFrame
     optima: Minima
@@ -46,6 +48,7 @@ def plan_budget(
     cost: Cost | None = None,
     tolerance: float = 0.005,
     utility: str | Utility = "mean",
+    target: float | None = None,
 ) -> Plan:
     """Choose N and D on a budget for draws of a loss surface; plain arrays throughout.
 
@@ -57,7 +60,7 @@ def plan_budget(
         Budget, FLOPs.
     cost
         6 N D without it.
-    tolerance, utility
+    tolerance, utility, target
         As in `bayescale.allocate`.
 
     Returns
@@ -77,16 +80,16 @@ def plan_budget(
     ('3.2e+10', 0.0)
     """
     cost = SixND() if cost is None else cost
-    judge = _utility(utility)
-    low, high = search_range(C)
+    judge = judge_of(utility, target)
+    low, high = search_range(C, cost)
     losses = at_budget(surface, cost, C)
     size = len(losses(np.array([[low]])))
     optima = minimise(losses, np.full((size, 1), low), high)
-    choice = minimise(lambda x: judge(losses(x[None])), np.array([low]), high)
+    choice = choose_size(losses, judge, low, high)
     if not np.isfinite(choice.value[0]) or not np.isfinite(optima.value).all():
         raise DataError(
-            f"a budget of {C:g} FLOPs leaves no N with at least one parameter and one token and "
-            "a finite loss: raise C or lower inference_tokens"
+            f"a budget of {C:g} {unit_of(cost)} leaves no N with at least one parameter and one "
+            "token and a finite loss: raise C, lower inference_tokens or loosen the limits"
         )
 
     def regret(x: Floats) -> Floats:
@@ -97,8 +100,16 @@ def plan_budget(
     near_low, near_high, whole = range_within(regret, grid, tolerance)
     expected = float(regret(choice.x)[0])
     interior = optima.interior[:, 0]
-    N = np.exp(optima.x[interior, 0])
-    notes = _notes(interior, bool(choice.interior[0]), whole, near_low, tolerance, expected)
+    free = search_range(C, unlimited(cost))
+    inside = (optima.x[:, 0] > free[0] + 1e-6) & (optima.x[:, 0] < free[1] - 1e-6)
+    limited = ~interior & inside & isinstance(cost, Limits)
+    N = np.exp(optima.x[interior | limited, 0])
+    missing = ~(interior | limited)
+    notes = _notes(missing, bool(choice.interior[0]), whole, near_low, tolerance, expected)
+    if limited.any():
+        notes = (*notes, f"{limited.mean():.1%} of the draws have their optimum at a limit")
+    reached = losses(choice.x[None])[:, 0]
+    waste = _waste(surface, cost, C, best)
     near = (float(np.exp(near_low)), float(np.exp(near_high)))
     interval = _interval(N)
     shown = [best - 3.5, best + 3.5, *np.log([*near, *interval])]
@@ -110,6 +121,8 @@ def plan_budget(
         D_interval=_interval(np.asarray(cost.tokens(N, C), dtype=float)),
         near_optimal=near,
         expected_regret=expected,
+        waste=waste,
+        p_target=float(np.mean(reached <= target)) if target is not None else np.nan,
         p_no_interior=float(np.mean(~interior)),
         curve=_curve(losses, regret, cost, C, np.linspace(ends[0], ends[1], 121)),
         optima=optima,
@@ -117,51 +130,58 @@ def plan_budget(
     )
 
 
-def at_budget(surface: Surface, cost: Cost, C: ArrayLike) -> Function:
-    """Loss as a function of log N with the tokens that the budget leaves; infinite below one.
+def choose_size(losses: Function, judge: Utility, low: float, high: float) -> Minima:
+    """Log N, of shape ``(1,)``, at which a utility of the draws' losses is least."""
+    return minimise(lambda x: judge(losses(x[None])), np.array([low]), high, points=_GRID)
+
+
+def judge_of(utility: str | Utility, target: float | None = None) -> Utility:
+    """What is to be minimised: a function of losses ``(sample, k)`` that returns ``(k,)``.
+
+    Parameters
+    ----------
+    utility, target
+        As in `bayescale.allocate`.
 
     Examples
     --------
-    >>> at_budget(lambda N, D: 1 / N + 1 / D, SixND(), 6e4)(np.log([1e2, 1e9]))
-    array([0.02,  inf])
+    >>> losses = np.array([[1.0, 2.0], [3.0, 2.0]])
+    >>> judge_of("cvar")(losses), judge_of("reach", target=1.5)(losses).round(2)
+    (array([3., 2.]), array([-0.5,  0. ]))
     """
-
-    def losses(log_n: Floats) -> Floats:
-        N = np.exp(log_n)
-        D = cost.tokens(N, C)
-        possible = (D >= 1.0) & (N >= 1.0 - 1e-9)
-        with np.errstate(all="ignore"):
-            return np.where(possible, surface(N, np.maximum(D, 1.0)), np.inf)
-
-    return losses
-
-
-def search_range(C: ArrayLike) -> tuple[Any, Any]:
-    """Ends of the search in log N: seven decades on both sides of sqrt(C / 6).
-
-    Examples
-    --------
-    >>> [f"{np.exp(end):.3g}" for end in search_range(6e14)]
-    ['1', '1e+14']
-    """
-    centre = 0.5 * np.log(np.asarray(C, dtype=float) / 6.0)
-    reach = _DECADES * np.log(10.0)
-    return np.maximum(centre - reach, 0.0), centre + reach
-
-
-def _utility(utility: str | Utility) -> Utility:
+    if utility == "reach":
+        if target is None or not np.isfinite(target):
+            raise DataError("utility 'reach' needs the loss to be reached: target=2.0")
+        return lambda losses: _unreached(losses, target)
     if not isinstance(utility, str):
         return utility
     if utility == "mean":
         return lambda losses: np.mean(losses, axis=0)
     if utility == "cvar":
+        return _worst
+    raise DataError(f"utility is 'mean', 'cvar', 'reach' or a function of losses, not {utility!r}")
 
-        def worst(losses: Floats) -> Floats:
-            worst_few = max(1, int(np.ceil(_WORST * len(losses))))
-            return np.mean(np.sort(losses, axis=0)[-worst_few:], axis=0)
 
-        return worst
-    raise DataError(f"utility is 'mean', 'cvar' or a function of losses, not {utility!r}")
+def _worst(losses: Floats) -> Floats:
+    worst_few = max(1, int(np.ceil(_WORST * len(losses))))
+    return np.mean(np.sort(losses, axis=0)[-worst_few:], axis=0)
+
+
+def _unreached(losses: Floats, target: float) -> Floats:
+    """Less P(loss <= target), smoothed so that it has one best N and not a step."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        width = np.maximum(_SMOOTH * np.std(losses, axis=0), 1e-12 * abs(target))
+        chance = np.mean(ndtr((target - losses) / width), axis=0)
+    possible = np.isfinite(losses).all(axis=0)
+    level = np.mean(losses, axis=0)
+    return np.where(possible, -chance + 1e-6 * np.tanh(level / abs(target)), np.inf)
+
+
+def _waste(surface: Surface, cost: Cost, C: float, log_n: float) -> float:
+    """Expected share of the budget that each draw's own optimum could have saved."""
+    N = np.full((1, 1), np.exp(log_n))
+    reached = surface(N, np.asarray(cost.tokens(N, C), dtype=float))[:, 0]
+    return float(np.mean(1.0 - equivalent_budget(surface, cost, C, reached) / C))
 
 
 def _interval(values: Floats) -> tuple[float, float]:
@@ -190,7 +210,7 @@ def _curve(losses: Function, regret: Function, cost: Cost, C: float, log_n: Floa
 
 
 def _notes(
-    interior: NDArray[np.bool_],
+    without: NDArray[np.bool_],
     choice_interior: bool,
     whole: bool,
     near_low: float,
@@ -198,14 +218,16 @@ def _notes(
     expected: float,
 ) -> tuple[str, ...]:
     notes = []
-    missing = float(np.mean(~interior))
+    missing = float(np.mean(without))
     if missing > _FEW:
         notes.append(
             f"{missing:.1%} of the draws have no optimum inside the range searched and are left "
             "out of the intervals of N and D"
         )
     if not choice_interior:
-        notes.append("the choice is at an end of the range searched: the law can't answer this")
+        notes.append(
+            "the choice is at an end of the range searched, or at a limit: nothing inside is better"
+        )
     if np.isnan(near_low):
         notes.append(
             f"no N has an expected regret within {tolerance:g}: the best regrets {expected:.3g}"

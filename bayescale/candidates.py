@@ -78,7 +78,8 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
 
 
 def _noise_start(structure: Structure, sigma: float) -> dict[str, float]:
-    values = {p.name: float(p.prior.quantile(0.5)) for p in structure.noise.parameters}
+    stochastic = structure.parameters[len(structure.law.parameters) :]
+    values = {p.name: float(p.prior.quantile(0.5)) for p in stochastic}
     values["sigma"] = sigma
     if "sd(cell)" in values:
         values["sd(cell)"] = sigma

@@ -44,22 +44,30 @@ SCHEMA: dict[str, Any] = {
             "pooling": str,
         }
     },
-    "published": {"*": {"source": str, "units": str, "values": {"*": _VALUE}}},
+    "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUE}}},
     "checks": [
         {
             "what": str,
             "set": str,
             "at": {"*": _VALUE},
             "over": {"*": _VALUE},
+            "against": str,
+            "along": str,
+            "within": list,
+            "tied": {"*": str},
+            "table": str,
+            "where": str,
+            "columns": {"*": str},
+            "rows": {"*": list},
             "measured": _NUMBER,
-            "expected": _NUMBER,
+            "expected": _VALUE,
             "tolerance": _NUMBER,
             "source": str,
         }
     ],
 }
 _CHOICES = {
-    "of": ("typical", "smallest"),
+    "of": ("typical", "smallest", "one"),
     "on": ("share", "value"),
     "pooling": ("partial", "none"),
 }

@@ -49,7 +49,7 @@ def load_law(name: str | Path) -> Law:
         return Law.from_toml(cards[name])
     guess = nearest(str(name), cards)
     raise LawError(
-        f"there is no law {name!r}.{guess} Laws: {', '.join(cards) or 'none found'}; "
+        f"there is no law {name!r}.{guess} bs.laws() (or bayescale laws) lists what there is; "
         "a card of your own is given by its path, ending in .toml"
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayescale.bends import is_weight
 from bayescale.errors import BayescaleError
 from bayescale.law import Law
 from bayescale.model import FEW_LEVELS
@@ -260,6 +261,8 @@ def _of(parameter: Any) -> str:
     share = getattr(parameter, "share", None)
     if share is None or getattr(parameter, "on", "value") == "value":
         return "value"
+    if parameter.of == "one":
+        return f"{share.text} at the reference"
     loss = "smallest loss" if parameter.of == "smallest" else "typical loss"
     return f"{share.text} / {loss} at the reference"
 
@@ -285,7 +288,7 @@ def _fit_priors(fit: Fit) -> pd.DataFrame:
     posterior = fit.data["posterior"].dataset
     rows = []
     for i, p in enumerate(fit.model.structure.parameters):
-        if i not in fit.model.structure.free:
+        if i not in fit.model.structure.free or is_weight(p.name):
             continue
         prior = np.quantile(values[p.name], [0.025, 0.5, 0.975])
         after = np.quantile(posterior[p.name].to_numpy(), [0.025, 0.5, 0.975])

@@ -45,7 +45,8 @@ class Parameter:
         The parameter's contribution to the loss. Its logarithm is the coordinate that is
         pooled; without it the coordinate is `prior.to_real(parameter)`.
     of : str
-        "typical": the share is of the geometric mean of the losses; "smallest": of the smallest.
+        "typical": the share is of the geometric mean of the losses; "smallest": of the smallest;
+        "one": it is no share of the loss but a number by itself, such as x / x_0.
     on : str
     varies : tuple of str
         The grouping columns; empty for one value for all groups.

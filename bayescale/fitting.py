@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayescale.density import Position
 from bayescale.diagnostics import diagnose, too_many_divergences
+from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
@@ -29,9 +30,10 @@ from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
 from bayescale.starts import Starts, find_starts
 
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.94
 CAREFUL_ACCEPT = 0.99
 LONGER = 2  # times as long, for a fit that would be refused
+SHORTER = "allow more seconds, or ask for fewer draws, a shorter warm-up or fewer chains"
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
 
 
@@ -132,6 +134,7 @@ def fit(
     strict: bool = True,
     correlate: bool | None = None,
     target_accept: float | None = None,
+    max_seconds: float | None = None,
 ) -> Fit:
     """Sample the posterior of a law's parameters given runs, by NUTS.
 
@@ -147,7 +150,8 @@ def fit(
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
         say ``{"prior": ..., "on": "share"}``.
     noise : {"t", "normal", "t+scale"}, optional
-    discrepancy : {None, "none"}
+    discrepancy : {"none", "bend"}, optional
+        Whether the law itself may be wrong (`bayescale.bends`). None is "none".
     checkpoints : {"final"}
         One row a run.
     on_failed : {"error", "drop"}
@@ -164,7 +168,9 @@ def fit(
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     target_accept : float, optional
-        Acceptance that NUTS aims for. Where None, 0.9, and again with 0.99 if draws diverge.
+        Acceptance that NUTS aims for. Where None, 0.94, and again with 0.99 if draws diverge.
+    max_seconds : float, optional
+        Wall time after which the fit is given up, between two pieces of its chains.
 
     Returns
     -------
@@ -174,6 +180,9 @@ def fit(
     ------
     DataError
         For rows that can't be fitted, all faults at once.
+    BayescaleError
+        If the draws need more memory than is free, or `max_seconds` went by; before a run that will
+        take long or much memory, the progress bar says how much.
     ConvergenceError
         See `strict`.
 
@@ -190,11 +199,13 @@ def fit(
     >>> bs.diagnose(fit).ok
     True
     """
-    _check_options(discrepancy, draws=draws, warmup=warmup, chains=chains)
+    _check_options(draws=draws, warmup=warmup, chains=chains)
+    check_limit(max_seconds)
     began = perf_counter()
-    framed = frame(law, runs, pool, prior, noise, checkpoints, on_failed, correlate)
+    framed = frame(law, runs, pool, prior, noise, checkpoints, on_failed, correlate, discrepancy)
     model = framed.model
     settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
+    _require_memory(model, settings)
     shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
     with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
         compiling = beside.submit(prepare, model.structure, shapes)
@@ -209,7 +220,9 @@ def fit(
     title = f"fitting {framed.law.name} to {len(framed.runs)} rows"
 
     def attempt(settings: Settings, again: tuple[str, ...]) -> Fit:
-        with reporter(progress, title) as report:
+        _require_memory(model, settings)
+        with reporter(progress, title, memory_to_fit(model, settings)) as shown:
+            report = limited(shown, began, max_seconds, "transitions; " + SHORTER)
             sampled = sample(model.structure, inputs, draw_start, settings, report)
             diverged = int(np.sum(sampled.diverging))
             careless = target_accept is None and settings.target_accept < CAREFUL_ACCEPT
@@ -238,9 +251,14 @@ def fit(
     return result
 
 
-def _check_options(discrepancy: str | None, **counts: int) -> None:
-    if discrepancy not in (None, "none"):
-        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; there is none yet: 'none'")
+def _require_memory(model: Model, settings: Settings) -> None:
+    what = (
+        f"{settings.chains} chains of {settings.draws} draws of {len(model.arrays.position)} rows"
+    )
+    require_memory(memory_to_fit(model, settings), what, "ask for fewer draws or chains")
+
+
+def _check_options(**counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise BayescaleError(f"{name} must be at least 1, not {value}")
@@ -265,6 +283,7 @@ def frame(
     checkpoints: str = "final",
     on_failed: str = "error",
     correlate: bool | None = None,
+    discrepancy: str | None = None,
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
     law, noise_pool = _adapt(law, pool, prior)
@@ -272,7 +291,12 @@ def frame(
     groups = _group_columns(law, noise_pool, pool, runs)
     selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
-        law, selection.table, noise=noise, noise_pool=noise_pool, correlate=correlate
+        law,
+        selection.table,
+        noise=noise,
+        noise_pool=noise_pool,
+        discrepancy=discrepancy,
+        correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
     return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))

@@ -22,10 +22,13 @@ class Frontier:
         Log FLOPs, equally spaced, shape ``(k,)`` with k at least 4.
     values : numpy.ndarray
         Losses, shape ``(sample, k)``.
+    log_n : numpy.ndarray or None
+        Log of the best N of each, of the same shape, where the law has an N.
     """
 
     log_c: Floats
     values: Floats
+    log_n: Floats | None = None
 
     def at(self, log_c: ArrayLike) -> Floats:
         """Loss at a budget for all draws, or at one a draw; shape ``(sample,)``.

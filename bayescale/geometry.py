@@ -40,15 +40,6 @@ def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Ar
     return tuple(parts[:k]), tuple(parts[k:])
 
 
-def _log_sds(hyper: tuple[Array, ...], quadratic: dict, xp: Any) -> tuple[tuple[Array, ...], Array]:
-    """Log sds of each factor at their coordinates, and the log Jacobian."""
-    if "spreads" not in quadratic:
-        return hyper, 0.0
-    placed = zip(hyper, quadratic["spreads"], strict=True)
-    told = [spreads.log_sd_at(z, spread, xp) for z, spread in placed]
-    return tuple(log_sd for log_sd, _ in told), sum(extra for _, extra in told)
-
-
 @dataclass(frozen=True)
 class Factors:
     """Inverse Cholesky factors and conditional means at given group sds.
@@ -156,7 +147,7 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     """Position and log |d position / d flat| of the sampler's flat vector, shape (..., size)."""
     shape = layout(structure)
     hyper, corr = split_hyper(shape, flat)
-    log_sd, spread_jacobian = _log_sds(hyper, quadratic, xp)
+    log_sd, spread_jacobian = spreads.log_sds(structure, hyper, quadratic, xp)
     factors = factorise(structure, log_sd, corr, quadratic, xp)
     dense = factors.mean_dense + xp.einsum(
         "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
@@ -282,8 +273,5 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         )
         transposed = np.swapaxes(inverse_block, -1, -2)
         parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
-    hyper = position.log_sd
-    if "spreads" in quadratic:
-        placed = zip(hyper, quadratic["spreads"], strict=True)
-        hyper = tuple(spreads.coordinate(log_sd, spread) for log_sd, spread in placed)
+    hyper = spreads.coordinates(structure, position.log_sd, quadratic)
     return np.concatenate([*parts, *map(np.ravel, hyper), *map(np.ravel, position.corr)])

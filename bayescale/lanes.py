@@ -27,12 +27,14 @@ from bayescale.sampling import (
     Sampled,
     chance,
     cores,
+    device_count,
     finite_start,
     joined_draws,
     program,
 )
 
 MOST_SEATS = 8  # problems that a program holds at once
+NEARLY = 0.95  # how far a problem counts as done until it is
 GROWTH = 1.5  # by how much longer chains run that have not converged
 
 
@@ -104,6 +106,7 @@ def sample_many(
     stop: Stop,
     chains: int,
     finish: Callable[[Problem, Sampled, Convergence], None],
+    pulse: Callable[[float], None] | None = None,
 ) -> None:
     """Run NUTS on every problem until it has converged.
 
@@ -120,14 +123,18 @@ def sample_many(
     chains : int
     finish : callable
         Called with each problem that is done, from worker threads, one at a time.
+    pulse : callable, optional
+        Called after every piece, one at a time, with how many problems' worth of transitions the
+        lanes hold unfinished. What it raises ends the sampling.
     """
-    source = _Shared(problems, finish)
+    source = _Shared(problems, finish, pulse)
+    workers = max(cores(), device_count())
     seats = 1
-    while seats < min(MOST_SEATS, expected / cores()):  # few sizes, so that programs are reused
+    while seats < min(MOST_SEATS, expected / workers):  # few sizes, so that programs are reused
         seats *= 2
-    with ThreadPoolExecutor(max_workers=cores()) as pool:
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         futures = [
-            pool.submit(_work, structure, source, stop, chains, seats) for _ in range(cores())
+            pool.submit(_work, structure, source, stop, chains, seats, k) for k in range(workers)
         ]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
@@ -147,8 +154,10 @@ class _Shared:
         self,
         problems: Callable[[], Problem | None],
         finish: Callable[[Problem, Sampled, Convergence], None],
+        pulse: Callable[[float], None] | None,
     ) -> None:
         self._problems, self._finish, self._lock = problems, finish, threading.Lock()
+        self._pulse, self._held = pulse, dict[int, float]()
         self.stopped = threading.Event()
 
     def next(self) -> Problem | None:
@@ -160,13 +169,22 @@ class _Shared:
         with self._lock:
             self._finish(problem, sampled, seen)
 
+    def pulse(self, worker: int, held: float) -> None:
+        """Tell how far the problems are that `worker` holds."""
+        if self._pulse is not None:
+            with self._lock:
+                self._held[worker] = held
+                self._pulse(sum(self._held.values()))
+
     def check(self) -> None:
         """End this thread where another one has failed or the user interrupted."""
         if self.stopped.is_set():
             raise Interrupted("sampling interrupted")
 
 
-def _work(structure: Structure, source: _Shared, stop: Stop, chains: int, held: int) -> None:
+def _work(
+    structure: Structure, source: _Shared, stop: Stop, chains: int, held: int, worker: int
+) -> None:
     """One thread's lanes, of `held` problems: fill them, step them, empty them."""
     import jax
 
@@ -212,7 +230,9 @@ def _work(structure: Structure, source: _Shared, stop: Stop, chains: int, held: 
         generators = [g for s in seats for g in (s.generators if s else [spare] * chains)]
         schedule = plan(stop.warmup, 0.8)._replace(target=target.copy())
         with x64():
-            run = program(structure, data, held * chains, shared=False, schedule=schedule)
+            run = program(
+                structure, data, held * chains, shared=False, schedule=schedule, worker=worker
+            )
             size = state.left.z.shape[-1]
             state, turns = run(state, chance(generators, size), data, schedule)
             state = jax.tree.map(np.array, state)
@@ -228,6 +248,7 @@ def _work(structure: Structure, source: _Shared, stop: Stop, chains: int, held: 
                 taken.numbers[c].append(numbers[ended[:, lane], lane])
             if taken.drawn() >= taken.next_look and _leaves(taken, stop, source):
                 seats[place] = None
+        source.pulse(worker, sum(min(s.drawn() / s.next_look, NEARLY) for s in seats if s))
 
 
 def _leaves(seat: _Seat, stop: Stop, source: _Shared) -> bool:

@@ -6,6 +6,7 @@ Everything here is frozen. A changed law is a new law, read and checked again fr
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -270,8 +271,9 @@ class Law:
 
     @property
     def verified(self) -> bool:
-        """Whether the card has oracles and all hold."""
-        return bool(self.checks) and bool(self.check()["ok"].all())
+        """Whether the card has oracles and all that can be run here hold."""
+        ran = self.check()["ok"].dropna()
+        return len(ran) > 0 and bool(ran.all())
 
     def check(self) -> pd.DataFrame:
         """Run the card's oracles.
@@ -279,17 +281,23 @@ class Law:
         Returns
         -------
         DataFrame
-            check, expected, got, tolerance (relative), ok, source: a row for each.
+            check, expected, got, tolerance (relative), ok, source: a row for each. A check of a
+            table that is not at hand is skipped: got is NaN, ok is missing, source says why.
         """
         import pandas as pd
 
         rows = []
         for check in self.checks:
-            got = check.got(lambda _set=check.set, **at: self(self.published[_set], **at))
-            row = (check.label, check.expected, got, check.tolerance, check.agrees(got))
-            rows.append((*row, check.source))
+            row = (check.label, check.expected, *self._run(check))
+            rows.append((*row, f"{check.source}{check.absent and f' ({check.absent})'}"))
         columns = ["check", "expected", "got", "tolerance", "ok", "source"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=columns).astype({"ok": "boolean"})
+
+    def _run(self, check: Check) -> tuple[float, float, bool | None]:
+        if check.absent:
+            return math.nan, check.tolerance, None
+        got = check.got(lambda label: lambda **at: self(self.published[label], **at))
+        return got, check.tolerance, check.agrees(got)
 
     def with_priors(self, **priors: str | Mapping[str, str]) -> Law:
         """Return a law with other priors.

@@ -81,11 +81,11 @@ def doctor() -> Machine:
     }
     programs = -(-4 // TOGETHER)
     plan = (
-        f"4 chains, {TOGETHER} to a program, on {min(programs, cores())} threads of"
-        f" {jax.default_backend()} device 0"
+        f"4 chains, {TOGETHER} to a program, on {min(programs, max(cores(), len(devices)))} threads"
+        f" of {jax.default_backend()} device 0"
     )
     if len(devices) > 1:
-        plan += f" (the other {len(devices) - 1} stay idle)"
+        plan += f" to {min(programs, len(devices)) - 1}; fit_many uses all {len(devices)}"
     return Machine(facts, plan, _problems(facts))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.diagnostics import MAX_RHAT, MIN_ESS, too_many_divergences
+from bayescale.effort import OutOfTime, check_limit, limited, memory_to_draw, require_memory
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import (
     CAREFUL_ACCEPT,
@@ -39,6 +40,7 @@ from bayescale.shelf import Drawn, Shelf
 from bayescale.starts import Starts, find_starts
 
 FIRST_LOOK = 150
+SHOWN = 20  # missing problems, by number
 MARGIN = 1.1  # over the effective draws asked for, since the estimate is one
 
 
@@ -120,6 +122,7 @@ def fit_many(
     pool: Mapping[str, Sequence[str]] | str | None = None,
     prior: Mapping[str, Any] | None = None,
     noise: str | None = None,
+    discrepancy: str | None = None,
     checkpoints: str = "final",
     on_failed: str = "error",
     seed: int = 0,
@@ -130,6 +133,7 @@ def fit_many(
     progress: bool = True,
     correlate: bool | None = None,
     store: str | Path | None = None,
+    max_seconds: float | None = None,
 ) -> ManyFits:
     """Fit one law to many independent tables: backtests, simulations, resampled data.
 
@@ -141,7 +145,7 @@ def fit_many(
     law : Law
     runs : sequence of Runs or DataFrame
         The tables, a problem each.
-    pool, prior, noise, checkpoints, on_failed, correlate
+    pool, prior, noise, discrepancy, checkpoints, on_failed, correlate
         As in `fit`, the same for all problems.
     seed : int
         Each problem's own seed is made from this and its place; ``table["seed"]`` tells it.
@@ -156,6 +160,8 @@ def fit_many(
     store : path, optional
         A folder for finished problems, a file each. Called again with the same arguments, only
         what is missing there is sampled.
+    max_seconds : float, optional
+        Wall time after which no more is sampled. Finished problems stay in `store`.
 
     Returns
     -------
@@ -165,6 +171,9 @@ def fit_many(
     ------
     DataError
         For a table that can't be fitted; it names the problem.
+    BayescaleError
+        If the draws need more memory than is free, or `max_seconds` went by; it names the problems
+        that are missing.
 
     Examples
     --------
@@ -180,25 +189,41 @@ def fit_many(
             raise BayescaleError(f"{name} must be at least 1, not {value}")
     if chains < 2:
         raise BayescaleError("chains must be at least 2: convergence is judged between chains")
+    check_limit(max_seconds)
     began = perf_counter()
     framed = []
     for index, table in enumerate(runs):
         try:
-            framed.append(frame(law, table, pool, prior, noise, checkpoints, on_failed, correlate))
+            framed.append(
+                frame(
+                    law, table, pool, prior, noise, checkpoints, on_failed, correlate, discrepancy
+                )
+            )
         except DataError as error:
             raise DataError(f"problem {index}: {error}") from error
     stop = Stop(warmup, min(FIRST_LOOK, max_draws), max_draws, MARGIN * min_ess, MAX_RHAT)
     shelf = Shelf(None if store is None else Path(store))
     drawn: dict[int, Drawn] = {}
-    with reporter(progress, f"fitting {law.name} to {len(framed)} tables") as report:
+    first = Settings(stop.first, warmup, chains)
+    memory = sum(memory_to_draw(one.model, first) for one in framed)
+    require_memory(memory, f"{len(framed)} problems", "fit fewer at a time, into the same store")
+    title = f"fitting {law.name} to {len(framed)} tables"
+    with reporter(progress, title, memory) as shown:
+        report = limited(shown, began, max_seconds, "problems")
 
         def keep(index: int, one: Drawn) -> None:
             drawn[index] = one
-            if report is not None:
-                report(len(drawn), len(framed))
 
-        for members in _batches(framed):
-            _fit_batch(framed, members, stop, chains, seed, shelf, keep)
+        def pulse(held: float) -> None:
+            if report is not None:
+                report(len(drawn) + held, len(framed))
+
+        try:
+            for members in _batches(framed):
+                _fit_batch(framed, members, stop, chains, seed, shelf, keep, pulse)
+        except OutOfTime:
+            missing = [i for i in range(len(framed)) if i not in drawn]
+            raise OutOfTime(_unfinished(max_seconds, len(drawn), missing, store)) from None
     return ManyFits(framed, [drawn[i] for i in range(len(framed))], perf_counter() - began)
 
 
@@ -210,6 +235,18 @@ def _batches(framed: Sequence[Framed]) -> list[list[int]]:
         key = (model.structure.key, len(model.groups), tuple(sorted(model.arrays.rows)))
         found.setdefault(key, []).append(index)
     return list(found.values())
+
+
+def _unfinished(
+    seconds: float | None, done: int, missing: Sequence[int], store: str | Path | None
+) -> str:
+    reason = (
+        f"max_seconds={seconds:g} went by with {done} of {done + len(missing)} problems finished"
+    )
+    named = ", ".join(map(str, missing[:SHOWN])) + ", ..." * (len(missing) > SHOWN)
+    kept = f"the others lie in {store}: call again with the same arguments"
+    lost = "nothing is kept: name a store, and call again for what is missing"
+    return f"{reason}; missing: {named}; {lost if store is None else kept}"
 
 
 def _seed_of(seed: int, index: int) -> int:
@@ -224,6 +261,7 @@ def _fit_batch(
     seed: int,
     shelf: Shelf,
     keep: Callable[[int, Drawn], None],
+    pulse: Callable[[float], None],
 ) -> None:
     """Sample the problems of one batch that are not on the shelf, each with its own start."""
     shapes = [framed[i].model.arrays.mask.shape for i in members]
@@ -285,7 +323,7 @@ def _fit_batch(
         keep(index, one)
 
     structure = framed[members[0]].model.structure
-    sample_many(structure, problem, len(todo), stop, chains, finish)
+    sample_many(structure, problem, len(todo), stop, chains, finish, pulse)
 
 
 def _start(starts: Starts, model: Model, seed: int, chain: int, scale: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TypeGuard
 
 import numpy as np
 
+from bayescale.bends import Bend, Walk, Weight
 from bayescale.law import Law, Parameter
 from bayescale.noise import Noise, NoiseParameter
 
@@ -36,10 +37,10 @@ class Reference:
     smallest: float
 
     def loss(self, of: str) -> float:
-        return self.smallest if of == "smallest" else self.typical
+        return {"smallest": self.smallest, "typical": self.typical, "one": 1.0}[of]
 
 
-def has_share(parameter: Parameter | NoiseParameter) -> TypeGuard[Parameter]:
+def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Parameter]:
     """Whether a parameter multiplies a term of the law, whose size is then its coordinate."""
     return isinstance(parameter, Parameter) and parameter.share is not None
 
@@ -64,7 +65,8 @@ class Factor:
 class Structure:
     """The statistical model, apart from its data.
 
-    Coordinates are unconstrained: the law's parameters in card order, then the noise's. A parameter
+    Coordinates are unconstrained: the law's parameters in card order, then the noise's, then the
+    discrepancy's. A parameter
     with a `share` has the log of its contribution at the reference as its coordinate, so that a
     group effect on it is a relative change of that contribution, whatever the exponent.
     """
@@ -74,10 +76,12 @@ class Structure:
     noise_name: str
     factors: tuple[Factor, ...]
     pinned: tuple[tuple[int, float], ...] = ()
+    bend: Bend | None = None
 
     @cached_property
-    def parameters(self) -> tuple[Parameter | NoiseParameter, ...]:
-        return (*self.law.parameters.values(), *self.noise.parameters)
+    def parameters(self) -> tuple[Parameter | NoiseParameter | Weight, ...]:
+        bends = () if self.bend is None else self.bend.parameters
+        return (*self.law.parameters.values(), *self.noise.parameters, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -123,7 +127,7 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
         )
-        return (law.name, formula, described, self.noise, factors, self.pinned)
+        return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ def reference_inputs(reference: Reference) -> dict:
         "columns": {k: np.float64(v) for k, v in reference.columns.items()},
         "typical": np.float64(reference.typical),
         "smallest": np.float64(reference.smallest),
+        "one": np.float64(1.0),
     }
 
 
@@ -191,6 +196,7 @@ class Model:
     centre: float
     mean_se2: float
     notes: tuple[str, ...] = ()
+    walks: tuple[Walk, ...] = ()
 
     def trend(self, compute: np.ndarray) -> np.ndarray:
         """Decades of compute from the data's middle, held at the data's edges."""
@@ -203,9 +209,11 @@ class Model:
 def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
     """Index of the parameter that is its own share, a floor, and of the terms that stand on it."""
     names = list(law.parameters)
-    shares = {n: p for n, p in law.parameters.items() if p.share is not None}
+    shares = {n: p for n, p in law.parameters.items() if p.share is not None and p.of != "one"}
     logged = all(p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values())
     floors = [n for n, p in shares.items() if p.share is not None and p.share.names == (n,)]
+    if len(floors) > 1:  # terms anchored at a fixed scale are their own shares, too
+        floors = [n for n in floors if shares[n].of == "smallest"]
     if len(floors) != 1 or len(shares) < 2 or not logged:
         return None
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bayescale.bends import WEIGHTS, Bend, Walk, Weight, walks, weight_name
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.law import Law, Parameter
@@ -15,6 +16,7 @@ from bayescale.noise import NOISE_NAMES, NoiseParameter, build_noise
 from bayescale.priors import Prior
 
 CORRELATE_FROM = 8
+DISCREPANCIES = ("none", "bend")
 CONTRAST_LEVELS = 2
 
 
@@ -42,6 +44,7 @@ def build_model(
     *,
     noise: str | None = None,
     noise_pool: Mapping[str, Sequence[str]] | None = None,
+    discrepancy: str | None = None,
     correlate: bool | None = None,
     reference: Reference | None = None,
 ) -> Model:
@@ -57,6 +60,8 @@ def build_model(
         The card's own where None.
     noise_pool : mapping, optional
         Grouping columns of noise parameters, e.g. ``{"sigma": ["family"]}``.
+    discrepancy : {"none", "bend"}, optional
+        None is "none".
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     reference : Reference, optional
@@ -65,6 +70,9 @@ def build_model(
     name = noise or law.response.noise
     if name not in NOISE_NAMES:
         raise BayescaleError(f"noise {name!r} is not known; choose one of {', '.join(NOISE_NAMES)}")
+    if discrepancy not in (None, *DISCREPANCIES):
+        known = ", ".join(DISCREPANCIES)
+        raise BayescaleError(f"discrepancy {discrepancy!r} is not known; choose one of {known}")
     notes: list[str] = []
     noise_pool = dict(noise_pool or {})
     reference = reference or measure_reference(law, table)
@@ -102,7 +110,19 @@ def build_model(
         )
     built = build_noise(name, repeated=repeated, measured=measured)
 
-    parameters = [*law.parameters.values(), *built.parameters]
+    bend = None
+    if discrepancy == "bend":
+        if len(factor_levels) > 1:
+            raise LawError(
+                f"parameters vary by {', '.join(factor_levels)}: a law bends by one grouping column"
+                f" at most; pool by one of them, or leave discrepancy= out"
+            )
+        bend = Bend(tuple(factor_levels))
+    parameters = [
+        *law.parameters.values(),
+        *built.parameters,
+        *(() if bend is None else bend.parameters),
+    ]
     names = [p.name for p in parameters]
     for missing in set(noise_pool) - set(names):
         raise BayescaleError(
@@ -123,15 +143,15 @@ def build_model(
         for f in factor_levels
         if members[f]
     )
-    structure = Structure(law, built, name, factors, tuple(pinned))
-    arrays, groups, extra = _lay_out(structure, table, cells, reference, measured)
-    return Model(structure, arrays, groups, *extra, notes=tuple(notes))
+    structure = Structure(law, built, name, factors, tuple(pinned), bend)
+    arrays, groups, extra, walked = _lay_out(structure, table, cells, reference, measured)
+    return Model(structure, arrays, groups, *extra, notes=tuple(notes), walks=walked)
 
 
 def _build_factor(
     name: str,
     levels: tuple[str, ...],
-    members: Sequence[tuple[int, Parameter | NoiseParameter]],
+    members: Sequence[tuple[int, Parameter | NoiseParameter | Weight]],
     law: Law,
     correlate: bool | None,
     notes: list[str],
@@ -180,7 +200,7 @@ def _lay_out(
     cells: np.ndarray,
     reference: Reference,
     measured: bool,
-) -> tuple[Arrays, tuple[tuple[str, ...], ...], tuple]:
+) -> tuple[Arrays, tuple[tuple[str, ...], ...], tuple, tuple[Walk, ...]]:
     law = structure.law
     labels = [tuple(row) for row in _labels(structure, table)]
     groups = tuple(dict.fromkeys(labels))
@@ -208,6 +228,15 @@ def _lay_out(
         columns[v.column] = padded
         if structure.law.function is None:
             columns[log_name(v.column)] = np.log(padded)
+    walked: tuple[Walk, ...] = ()
+    if structure.bend is not None:
+        table_columns = table[[v.column for v in law.variables.values()]].to_numpy(float)
+        walked = walks([table_columns[group == g] for g in range(len(groups))])
+        features = np.zeros((*shape[:2], WEIGHTS))
+        for g, walk in enumerate(walked):
+            rows_of = group == g
+            features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
+        columns |= {weight_name(k): features[..., k] for k in range(WEIGHTS)}
     at = tuple(position.T)
     loss = table[law.response.column].to_numpy(float)
     log_loss = np.full(shape, np.log(reference.typical))
@@ -233,7 +262,7 @@ def _lay_out(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
     arrays = Arrays(columns, log_loss, mask, rows, levels, reference, position)
-    return arrays, groups, (edges, centre, mean_se2)
+    return arrays, groups, (edges, centre, mean_se2), walked
 
 
 def _bucket(n: int) -> int:

@@ -92,8 +92,9 @@ def minimise(
         previous = value
     interior = np.isfinite(before) & np.isfinite(after) & (at > 0) & (at < points - 1)
     centre = low + at * step
-    left = np.where(interior, centre - step, centre)
-    right = np.where(interior, centre + step, centre)
+    # also towards an infeasible neighbour: the edge of what is feasible is narrowed down
+    left = np.where(at > 0, centre - step, centre)
+    right = np.where(at < points - 1, centre + step, centre)
     x = _golden(function, left, right, iterations)
     for _ in range(polish):
         x = _newton(function, x, left, right)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale.bends import is_weight
 from bayescale.coordinates import to_natural
 from bayescale.density import (
     Position,
@@ -81,7 +82,9 @@ def posterior_variables(
     population = to_natural(
         structure, population_coordinates(structure, position.population, np), reference, np
     )
+    told = {i for i, name in enumerate(structure.names) if not is_weight(name)}
     posterior = {structure.names[i]: population[structure.names[i]] for i in structure.free}
+    posterior = {name: values for name, values in posterior.items() if not is_weight(name)}
     dims: dict[str, list[str]] = {}
     coords: dict[str, np.ndarray] = {}
     if structure.factors:
@@ -90,7 +93,7 @@ def posterior_variables(
         coords[dim] = labels
         eta = group_coordinates(structure, position, model.arrays.levels, np)
         values = to_natural(structure, eta, reference, np)
-        varied = {i for f in structure.factors for i in f.varied}
+        varied = told & {i for f in structure.factors for i in f.varied}
         for i in sorted(varied):
             name = f"{structure.names[i]}_by_{dim}"
             posterior[name] = values[structure.names[i]]

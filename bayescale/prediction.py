@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayescale.bends import SCALE, WEIGHTS, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates
-from bayescale.errors import DataError
+from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
 from bayescale.model import FEW_LEVELS, reference_inputs
 
@@ -189,8 +190,23 @@ def parameter_draws(
     Returns
     -------
     dict of arrays, shape (sample, target)
+
+    Raises
+    ------
+    BayescaleError
+        For a fit whose law bends: its parameters are not the whole of it.
     """
-    frame = pd.DataFrame(targets)
+    if fit.model.structure.bend is not None:
+        raise BayescaleError(
+            "this fit's law bends (discrepancy='bend'), so that its parameters alone don't say what"
+            " a run loses: predict losses, or decide by a fit without discrepancy"
+        )
+    return _parameter_draws(fit, pd.DataFrame(targets), new_groups, seed)
+
+
+def _parameter_draws(
+    fit: Fit, frame: pd.DataFrame, new_groups: str, seed: int = 0
+) -> dict[str, np.ndarray]:
     eta = _target_coordinates(fit, frame, new_groups, seed)
     reference = reference_inputs(fit.model.arrays.reference)
     return to_natural(fit.model.structure, eta, reference, np)
@@ -202,17 +218,44 @@ def log_loss_draws(
     """Draws of log loss (sample, target) for checked targets, joint over targets."""
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
-    values = parameter_draws(fit, frame, new_groups, seed)
-    law = fit.law
-    columns = {v.column: frame[v.column].to_numpy(float) for v in law.variables.values()}
-    with np.errstate(all="ignore"):
-        log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
+    values = _parameter_draws(fit, frame, new_groups, seed)
+    log_mean = _log_mean(fit, frame, values, seed)
     if kind == "mean":
         return log_mean
     rng = np.random.default_rng([seed, 13])
     noise = fit.model.structure.noise
     noise_values = {p.name: values[p.name] for p in noise.parameters}
     return log_mean + noise.draw(noise_values, noise_rows(fit, frame), rng, log_mean.shape)
+
+
+def _log_mean(
+    fit: Fit, frame: pd.DataFrame, values: Mapping[str, np.ndarray], seed: int
+) -> np.ndarray:
+    """Log of the law's value (sample, target), bent where the fit's law bends."""
+    law, structure = fit.law, fit.model.structure
+    columns = {v.column: frame[v.column].to_numpy(float) for v in law.variables.values()}
+    with np.errstate(all="ignore"):
+        log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
+    if structure.bend is None:
+        return log_mean
+    rng = np.random.default_rng([seed, 17])
+    rows = np.stack(list(columns.values()), axis=1)
+    weights = np.stack([values[weight_name(k)] for k in range(WEIGHTS)], axis=-1)
+    named = [group[0] if group else "" for group in fit.model.groups]
+    known = dict(zip(named, fit.model.walks, strict=True))
+    if structure.factors:
+        (factor,) = structure.factors
+        of_row = group_labels(frame, factor.name)
+    else:
+        of_row = np.full(len(frame), "")
+    for label in dict.fromkeys(of_row):
+        mine = np.flatnonzero(of_row == label)
+        seen = label in known
+        walk = known[label] if seen else fit.model.walks[0]
+        of_group = weights[:, mine[0]] if seen else None
+        drawn = walk.draw(rows[mine], of_group, len(log_mean), rng)
+        log_mean[:, mine] += values[SCALE][:, mine[:1]] * drawn
+    return log_mean
 
 
 def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -237,10 +280,9 @@ def loss_draws(
 
 def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
     """Log density of the observed log loss of a new run, shape (sample, row)."""
-    values = parameter_draws(fit, table, new_groups)
+    values = _parameter_draws(fit, table, new_groups)
     law, noise = fit.law, fit.model.structure.noise
-    columns = {v.column: table[v.column].to_numpy(float) for v in law.variables.values()}
-    log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
+    log_mean = _log_mean(fit, table, values, seed=0)
     residual = np.log(table[law.response.column].to_numpy(float)) - log_mean
     rows = {k: v[:, None] for k, v in noise_rows(fit, table).items()}
     noise_values = {p.name: values[p.name][..., None] for p in noise.parameters}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import scoring
-from bayescale.allocation import positive, surface_of
-from bayescale.arms import FREE, Arm, Costs, arms_of, cost_notes
-from bayescale.budgets import Surface, at_budget, plan_budget, search_range
-from bayescale.errors import DataError
+from bayescale import scoring, what_changes
+from bayescale.arms import FREE, Arm, Costs, cost_notes
+from bayescale.costs import Cost
 from bayescale.frontiers import Frontier, crossover, multiplier
-from bayescale.optimum import minimise
+from bayescale.recipe_curves import Along, chances, keeping, over_scale, stoppable
+from bayescale.recipe_questions import (
+    ask_recipes,
+    is_of_compute,
+    is_sized,
+    recipe_surfaces,
+)
+from bayescale.surfaces import Surface, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -27,6 +32,7 @@ Floats = NDArray[np.float64]
 _DRAWS = 1000  # draws that crossovers and multipliers are found for
 _BEYOND = 4.0 * np.log(10.0)
 _GRID = 33
+_SCALES = 41  # budgets of the curve over scale
 _STEP = 0.6  # in log C, between the budgets at which frontiers are found
 _PAIR_COLUMNS = ["pair", "a", "b", "median", "lower", "upper", "p_none"]
 
@@ -40,7 +46,8 @@ class RecipeComparison:
     table : pandas.DataFrame
         A row a recipe, least expected regret first: ``recipe``, ``p_best``, ``expected_regret``
         (mean over draws of its loss minus the best recipe's), ``median``, ``lower_50``,
-        ``upper_50``, ..., ``upper_95`` of its loss, and the ``N``, ``D``, ``C`` it was asked at.
+        ``upper_50``, ..., ``upper_95`` of its loss, ``keeping`` (what the recipe is worth as an
+        option: see `recipe_curves.keeping`), and the ``N``, ``D``, ``C`` it was asked at.
     crossovers : pandas.DataFrame
         A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` (95%) of the FLOPs
         at which their best losses cross, of the draws in which they do; ``p_none``, the
@@ -50,6 +57,12 @@ class RecipeComparison:
         A row a pair: ``pair``, ``a``, ``b``, ``median``, ``lower``, ``upper`` of the factor by
         which b needs more compute than a for the same loss; ``p_none``, the fraction of draws
         in which none between 1e-4 and 1e4 will do.
+    curve : pandas.DataFrame or None
+        Over scale, from the smallest run to 4 decades beyond the largest: ``C``, ``recipe``,
+        ``p_best``, ``expected_regret``, ``median``, ``lower_95``, ``upper_95`` of the laws, each
+        recipe at one split of the budget (the median of the draws' own best).
+    sensitivities : pandas.DataFrame or None
+        What would change the leader's chance of being best: see `bayescale.what_changes`.
     kind : str
     notes : tuple of str
     """
@@ -59,6 +72,12 @@ class RecipeComparison:
     multipliers: pd.DataFrame
     kind: str = "mean"
     notes: tuple[str, ...] = ()
+    curve: pd.DataFrame | None = None
+    sensitivities: pd.DataFrame | None = None
+
+    def stoppable(self, tolerance: float = 0.001) -> list[str]:
+        """Recipes on which no more runs need to be spent; `recipe_curves.stoppable`."""
+        return stoppable(self.table, tolerance)
 
     def _repr_html_(self) -> str:
         from bayescale.display import comparison_html
@@ -71,6 +90,8 @@ class RecipeComparison:
     def __str__(self) -> str:
         shown = ["recipe", "p_best", "expected_regret", "median", "lower_95", "upper_95"]
         lines = [self.table[shown].to_string(index=False, float_format="{:.4g}".format)]
+        if self.sensitivities is not None:
+            lines.append(what_changes.sentence(self.sensitivities))
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -131,6 +152,7 @@ def compare_recipes(
         kind=kind,
         cost=cost,
         seed=seed,
+        reweightings=what_changes.reweightings,
     )
 
 
@@ -143,31 +165,38 @@ def compare_with(
     kind: str = "mean",
     cost: Costs | None = None,
     seed: int = 0,
+    reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
-    at = dict(at or {})
-    point = {name: positive(name, at[name]) for name in FREE if name in at}
-    _refuse_unclear(point, fit)
-    arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
-    params = parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
-    targets = _targets(arms, _surfaces(fit, arms, params), point, _sized(fit))
+    question = ask_recipes(parameter_draws, fit, by, at, cost)
+    arms, targets, params = question.arms, question.targets, question.params
     draws = loss_draws(fit, targets, kind=kind, seed=seed)
     table = rank(draws, [arm.name for arm in arms])
     asked = targets[[name for name in FREE if name in targets]]
     asked = asked.assign(recipe=[arm.name for arm in arms])
     table = table.merge(asked, on="recipe", validate="one_to_one")
     notes = cost_notes(arms) if cost is None else ()
-    if not (_sized(fit) or _of_compute(fit)):
+    changes = None
+    if reweightings is not None:
+        changes = _changes(draws, [arm.name for arm in arms], table, reweightings(fit))
+    if not (is_sized(fit) or is_of_compute(fit)):
         why = "the law knows no compute: crossovers and multipliers need one of C, or of N and D"
         empty = pd.DataFrame(columns=_PAIR_COLUMNS)
-        return RecipeComparison(table, empty, empty.copy(), kind, (*notes, why))
+        notes = (*notes, why)
+        return RecipeComparison(table, empty, empty.copy(), kind, notes, sensitivities=changes)
     few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
-    surfaces = _surfaces(fit, arms, {name: values[few] for name, values in params.items()})
+    surfaces = recipe_surfaces(fit, arms, {name: values[few] for name, values in params.items()})
     measured = np.concatenate([_measured(arm) for arm in arms])
     budgets = targets["C"].to_numpy(float)
-    frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), _sized(fit))
+    frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), is_sized(fit))
     crossovers, multipliers = _pairs(arms, frontiers, measured, budgets)
-    return RecipeComparison(table, crossovers, multipliers, kind, notes)
+    scales = np.linspace(np.log(measured.min()), np.log(measured.max()) + _BEYOND, _SCALES)
+    along = [
+        _along(arm.cost, surface, frontier)
+        for arm, surface, frontier in zip(arms, surfaces, frontiers, strict=True)
+    ]
+    curve = over_scale([arm.name for arm in arms], along, scales)
+    return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes)
 
 
 def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
@@ -192,12 +221,12 @@ def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
     [['a', 0.667, 0.067], ['b', 0.333, 0.133]]
     """
     best = draws.min(axis=1, keepdims=True)
-    winners = draws == best
     table = pd.DataFrame(
         {
             "recipe": names,
-            "p_best": (winners / winners.sum(axis=1, keepdims=True)).mean(axis=0),
+            "p_best": chances(draws),
             "expected_regret": (draws - best).mean(axis=0),
+            "keeping": keeping(draws),
             "median": np.median(draws, axis=0),
         }
     )
@@ -208,55 +237,33 @@ def rank(draws: Floats, names: list[str]) -> pd.DataFrame:
     return table.sort_values("expected_regret", kind="stable", ignore_index=True)
 
 
-def _sized(fit: Fit) -> bool:
-    return {"N", "D"} <= {v.column for v in fit.law.variables.values()}
+def _along(cost: Cost, surface: Surface, frontier: Frontier) -> Along:
+    """Losses at a log budget, of one split for all draws: the median of their own best."""
+    if frontier.log_n is None:
+        return frontier.at
+    log_n = np.median(frontier.log_n, axis=0)
+
+    def losses(log_c: float) -> Floats:
+        N = np.exp(np.interp(log_c, frontier.log_c, log_n)).reshape(1, 1)
+        return surface(N, np.asarray(cost.tokens(N, np.exp(log_c)), dtype=float))[:, 0]
+
+    return losses
 
 
-def _of_compute(fit: Fit) -> bool:
-    return {v.column for v in fit.law.variables.values()} & set(FREE) == {"C"}
-
-
-def _refuse_unclear(point: Mapping[str, float], fit: Fit) -> None:
-    own = {v.column for v in fit.law.variables.values()} & set(FREE)
-    allowed = [own, *([{"C"}] if _sized(fit) else []), *([{"N", "D"}] if _of_compute(fit) else [])]
-    if set(point) not in allowed:
-        ways = " or ".join(", ".join(sorted(way)) for way in allowed)
-        raise DataError(
-            f"say at what scale to compare: {ways}, e.g. at={{'C': 1e22}} or "
-            f"at={{'N': 7e9, 'D': 1.4e11}}; got {', '.join(point) or 'none of them'}"
-        )
-
-
-def _surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> list[Surface]:
-    """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place."""
-    surfaces = []
-    for i, arm in enumerate(arms):
-        own = {name: params[name][:, [i]] for name in fit.law.parameters}
-        if _sized(fit):
-            surfaces.append(surface_of(fit.law, own, arm.target, arm.cost))
-        else:
-            surfaces.append(_compute_surface(fit, own, arm))
-    return surfaces
-
-
-def _compute_surface(fit: Fit, own: Mapping[str, Floats], arm: Arm) -> Surface:
-    return lambda C, _: np.asarray(fit.law.mean(own, {**arm.target, "C": C}, np), dtype=float)
-
-
-def _targets(
-    arms: list[Arm], surfaces: list[Surface], point: Mapping[str, float], sized: bool
+def _changes(
+    draws: Floats,
+    names: list[str],
+    table: pd.DataFrame,
+    changes: Sequence[what_changes.Reweighting],
 ) -> pd.DataFrame:
-    """Where each recipe is asked: its own best split of a budget, or the N and D given."""
-    rows = []
-    for arm, surface in zip(arms, surfaces, strict=True):
-        where = dict(point)
-        if "C" in point and sized:
-            plan = plan_budget(surface, point["C"], arm.cost)
-            where = {"N": plan.N, "D": plan.D, "C": point["C"]}
-        elif {"N", "D"} <= set(point):
-            where["C"] = float(arm.cost.flops(point["N"], point["D"]))
-        rows.append({**arm.target, **where})
-    return pd.DataFrame(rows)
+    """The leader's chance of being best under each reweighting."""
+    leader = names.index(table["recipe"].iloc[0])
+    base = float(table["p_best"].iloc[0])
+
+    def again(index: NDArray[np.intp]) -> float:
+        return float(chances(draws[index])[leader])
+
+    return what_changes.changed_answers(again, base, changes, f"p_best of {names[leader]}")
 
 
 def _measured(arm: Arm) -> Floats:
@@ -275,15 +282,8 @@ def _frontiers(
     C = np.exp(log_c)[None]
     frontiers = []
     for arm, surface in zip(arms, surfaces, strict=True):
-        if sized:
-            losses = at_budget(surface, arm.cost, C)
-            low, high = search_range(C)
-            size = losses(low).shape
-            low, high = np.broadcast_to(low, size), np.broadcast_to(high, size)
-            values = minimise(losses, low, high, points=33, iterations=10, polish=1).value
-        else:
-            values = surface(C, C)
-        frontiers.append(Frontier(log_c, values))
+        own = trace(surface, arm.cost, log_c) if sized else Frontier(log_c, surface(C, C))
+        frontiers.append(own)
     return frontiers
 
 

@@ -88,15 +88,35 @@ def chance(generators: Sequence[np.random.Generator], size: int) -> nuts.Chance:
     return nuts.Chance(np.stack(normal, axis=1), np.stack(uniform, axis=1))
 
 
-def program(structure: Structure, data: dict, chains: int, *, shared: bool, schedule: Plan) -> Any:
+def device_count() -> int:
+    """Devices that chains can be placed on."""
+    import jax
+
+    return jax.local_device_count()
+
+
+def program(
+    structure: Structure,
+    data: dict,
+    chains: int,
+    *,
+    shared: bool,
+    schedule: Plan,
+    worker: int = 0,
+) -> Any:
     """The compiled piece of this structure and these shapes: chains stepped PIECE turns.
 
     With `shared` all chains see the same data, else `data` has a leading axis of chains.
+    Workers take the devices in turn; each device has its own.
     """
-    key = (structure.key, chains, shared, _signature(data))
+    import jax
+
+    place = worker % device_count()
+    key = (structure.key, chains, shared, _signature(data), place)
     with _COMPILING:
         if key not in _PROGRAMS:
-            _PROGRAMS[key] = _compile(structure, data, chains, shared, schedule)
+            with jax.default_device(jax.local_devices()[place]):
+                _PROGRAMS[key] = _compile(structure, data, chains, shared, schedule)
         return _PROGRAMS[key]
 
 
@@ -163,7 +183,7 @@ def sample(
     inputs: dict,
     draw_start: Callable[[int, float], np.ndarray],
     settings: Settings,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, float], None] | None = None,
 ) -> Sampled:
     """Run NUTS.
 
@@ -181,8 +201,6 @@ def sample(
     """
     compiled_in = prepare(structure, inputs)
     schedule = plan(settings.warmup, settings.target_accept)
-    with x64():
-        run = program(structure, inputs, TOGETHER, shared=True, schedule=schedule)
     wanted = settings.warmup + settings.draws
     stop, lock = threading.Event(), threading.Lock()
     finished = np.zeros(settings.chains, int)
@@ -196,6 +214,10 @@ def sample(
         told: list[nuts.Turn] = []
         done = np.zeros(len(padded), int)
         with x64():
+            worker = members[0] // TOGETHER
+            run = program(
+                structure, inputs, TOGETHER, shared=True, schedule=schedule, worker=worker
+            )
             while np.min(done) < wanted:
                 if stop.is_set():
                     raise Interrupted("sampling interrupted")
@@ -212,8 +234,9 @@ def sample(
         list(range(k, min(k + TOGETHER, settings.chains)))
         for k in range(0, settings.chains, TOGETHER)
     ]
+    workers = max(cores(), device_count())
     began, cpu = perf_counter(), process_time()
-    with ThreadPoolExecutor(max_workers=max(1, min(len(groups), cores()))) as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(len(groups), workers))) as pool:
         futures = [pool.submit(together, members) for members in groups]
         try:
             results = [one for future in futures for one in future.result()]

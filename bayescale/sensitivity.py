@@ -46,10 +46,19 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
     return total
 
 
-def _smoothed(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
+    """Pareto-smoothed weights that sum to 1, and their Pareto shape.
+
+    Examples
+    --------
+    >>> weights, khat = smoothed_weights(np.linspace(-1, 0, 1000))
+    >>> bool(weights[-1] > weights[0]), bool(khat < MAX_KHAT)
+    (True, True)
+    """
     from arviz_stats.base import array_stats
 
-    smoothed, khat = array_stats.psislw(log_weights - log_weights.max())
+    # psislw takes log likelihoods, whose weights are their inverses
+    smoothed, khat = array_stats.psislw(log_weights.max() - log_weights)
     weights = np.exp(smoothed - np.max(smoothed))
     return weights / weights.sum(), float(khat)
 
@@ -105,7 +114,7 @@ def power_sensitivity(
     uniform = np.full(len(draws), 1.0 / len(draws))
     rows = []
     for component, log_density in parts.items():
-        scaled = [_smoothed((power - 1.0) * log_density) for power in POWERS]
+        scaled = [smoothed_weights((power - 1.0) * log_density) for power in POWERS]
         for t in range(draws.shape[1]):
             low, middle, high = _weighted_quantiles(draws[:, t], uniform, q)
             shift, ratio = 0.0, 1.0

@@ -5,6 +5,9 @@ worst in. Its coordinate ``z`` is such that ``sd = size * (u Phi(u) + phi(u))`` 
 ``u = middle + z``: a straight line where the sd stands clear of zero, and as flat towards zero as
 a normal tail is thin. Middle and size come from the sd's own marginal at the mode: every group's
 estimate scatters about the population by the sd and by its own error.
+
+Where groups are few the log itself stays the coordinate: an sd is then often near zero, where the
+groups' own coordinates are at their worst, and no tail is thin enough to keep chains from there.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ import numpy as np
 from scipy.special import erfc
 
 from bayescale.density import Position, group_sds
-from bayescale.model import Model
+from bayescale.model import Factor, Model, Structure
 from bayescale.prior_table import PriorTable
 
 Array = Any
 
+FEW_GROUPS = 8
 LOWEST = -30.0  # of u; the sd is then zero for all purposes
 FLATTEST = -4.0  # of the middle
 GRID = 240
+LOG_JITTER = 0.15
 _ROOT_2PI = np.sqrt(2.0 * np.pi)
 
 
@@ -34,6 +39,39 @@ def _mass_and_ramp(u: Array, xp: Any) -> tuple[Array, Array]:
         tail = erfc
     mass = 0.5 * tail(-u / np.sqrt(2.0))
     return mass, u * mass + xp.exp(-0.5 * u**2) / _ROOT_2PI
+
+
+def _placed(factor: Factor) -> bool:
+    return len(factor.levels) > FEW_GROUPS
+
+
+def log_sds(
+    structure: Structure, hyper: tuple[Array, ...], quadratic: dict, xp: Any
+) -> tuple[tuple[Array, ...], Array]:
+    """Log sds of every factor at their coordinates, and the log Jacobian."""
+    found, log_jacobian = list(hyper), 0.0
+    for f, factor in enumerate(structure.factors if "spreads" in quadratic else ()):
+        if _placed(factor):
+            found[f], extra = log_sd_at(hyper[f], quadratic["spreads"][f], xp)
+            log_jacobian = log_jacobian + extra
+    return tuple(found), log_jacobian
+
+
+def coordinates(
+    structure: Structure, log_sd: tuple[np.ndarray, ...], quadratic: dict
+) -> tuple[np.ndarray, ...]:
+    """Undo `log_sds`."""
+    found = list(log_sd)
+    for f, factor in enumerate(structure.factors if "spreads" in quadratic else ()):
+        if _placed(factor):
+            found[f] = coordinate(log_sd[f], quadratic["spreads"][f])
+    return tuple(found)
+
+
+def jitter(structure: Structure) -> np.ndarray:
+    """How far a start's group sds are moved, for each factor's in order."""
+    sizes = [1.0 if _placed(f) else LOG_JITTER for f in structure.factors]
+    return np.repeat(sizes, [len(f.learned_index) for f in structure.factors])
 
 
 def log_sd_at(z: Array, spread: Array, xp: Any) -> tuple[Array, Array]:
@@ -78,6 +116,9 @@ def learn(
     """
     found = []
     for f, factor in enumerate(model.structure.factors):
+        if not _placed(factor):
+            found.append(np.zeros((2, len(factor.learned_index))))
+            continue
         n_levels, varied = len(factor.levels), list(factor.varied)
         known = np.zeros((n_levels, len(varied), len(varied)))
         linear = np.zeros((n_levels, len(varied)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayescale import spreads
 from bayescale.candidates import candidates, newton_groups
 from bayescale.geometry import whiten
 from bayescale.group_likelihood import group_terms
@@ -33,7 +34,10 @@ class Starts:
         mode = self.modes[chain % len(self.modes)]
         rng = np.random.default_rng([seed, chain, 71])
         flat = whiten(structure, mode.position, self.geometry.inputs())
-        return flat + scale * rng.standard_normal(shape.size)
+        jitter = scale * rng.standard_normal(shape.size)
+        hyper = shape.dense + shape.n_block
+        jitter[hyper : hyper + sum(shape.learned)] *= spreads.jitter(structure)
+        return flat + jitter
 
 
 def find_starts(model: Model, seed: int = 0) -> Starts:

@@ -91,6 +91,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "units": dict(fit.runs.units),
         "noise": fit.model.structure.noise_name,
         "noise_pool": _noise_pool(fit),
+        "discrepancy": None if fit.model.structure.bend is None else "bend",
         "correlate": _correlates(fit),
         "settings": asdict(fit.settings),
         "notes": list(fit.notes),
@@ -198,6 +199,7 @@ def load(path: str | Path) -> Fit:
         table,
         noise=meta["noise"],
         noise_pool=meta["noise_pool"],
+        discrepancy=meta.get("discrepancy"),
         correlate=meta["correlate"],
     )
     tree.attrs = {"made_with": json.dumps(meta["versions"])}

@@ -160,6 +160,33 @@ def test_a_run_measured_on_two_sets_stays_whole():
     assert whole.metrics["n_train"] + whole.metrics["n_test"] == 72
 
 
+def test_rolling_fits_all_cuts_at_once_and_the_unconverged_alone():
+    asked, alone = [], []
+
+    class Many(list):
+        table = pd.DataFrame({"ok": [True, False, True]})
+
+    def fit_many(law, tables, **options):
+        asked.append((len(tables), options))
+        return Many(VERBS.fit(law, one) for one in tables)
+
+    def fit(law, runs, **options):
+        alone.append((len(runs), options))
+        return VERBS.fit(law, runs, **options)
+
+    verbs = Verbs(fit, VERBS.loss_draws, VERBS.log_predictive, fit_many)
+    cuts = ["C < 1e19", "C < 3e19", "C < 1e20"]
+    runs = read_runs(table())
+    scores = rolling_with(verbs, LAW, runs, cuts, min_ess=500, seed=3)
+    assert asked == [(3, {"min_ess": 500, "seed": 3})]
+    assert alone == [(scores["n_train"][1], {"seed": 3})]
+    one_by_one = rolling_with(VERBS, LAW, runs, cuts, seed=3)
+    assert scores["crps"].tolist() == one_by_one["crps"].tolist()
+    rolling_with(verbs, LAW, runs, cuts, draws=10)
+    assert len(asked) == 1, "fit_many has no draws"
+    assert len(alone) == 4
+
+
 def test_rolling_refuses_one_text():
     with pytest.raises(DataError, match="a list of conditions"):
         rolling_with(VERBS, LAW, read_runs(table()), "C < 1e19")

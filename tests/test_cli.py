@@ -247,7 +247,7 @@ def test_help_and_version(capsys):
 
 
 def test_commands_are_those_of_the_contract_and_the_doctor():
-    names = {"demo", "laws", "fit", "predict", "allocate", "compare", "backtest", "report"}
+    names = {"demo", "laws", "fit", "predict", "allocate", "compare", "next", "backtest", "report"}
     assert set(program.program.commands) >= names | {"doctor", "completion"}
 
 

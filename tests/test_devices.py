@@ -20,13 +20,17 @@ column = next(iter(law.variables.values())).column
 runs = bs.read_runs({column: sizes, "loss": loss}, law=law)
 fit = bs.fit(law, runs, draws=200, warmup=300, chains=4, progress=False, strict=False)
 alpha = fit.data["posterior"]["alpha"].to_numpy()
-print(json.dumps([jax.device_count(), str(alpha.dtype), alpha.mean(axis=1).tolist()]))
+tables = [{column: sizes, "loss": loss * f} for f in (1.0, 1.1, 1.2)]
+tables = [bs.read_runs(t, law=law) for t in tables]
+many = [f.data["posterior"]["alpha"].to_numpy() for f in bs.fit_many(law, tables, progress=False)]
+means = [alpha.mean(axis=1).tolist(), [a.mean() for a in many]]
+print(json.dumps([jax.device_count(), str(alpha.dtype), *means]))
 """
 
 
 @pytest.fixture(scope="module")
 def alone() -> list:
-    """The chains' means on one device."""
+    """What one device gives."""
     return _on(1)
 
 
@@ -44,9 +48,10 @@ def _on(devices: int) -> list:
 
 @pytest.mark.parametrize("devices", [2, 4])
 def test_same_chains_on_any_number_of_devices(devices, alone):
-    count, kind, means = _on(devices)
+    count, kind, means, of_many = _on(devices)
     assert count == devices
     assert kind == "float64"
     assert alone[0] == 1
     assert means == pytest.approx(alone[2], rel=1e-9)
+    assert of_many == pytest.approx(alone[3], rel=1e-9)
     assert len({round(mean, 6) for mean in means}) == 4, "chains start and move apart"

@@ -59,7 +59,7 @@ def every_module_loaded() -> None:
 @pytest.mark.parametrize("name", bs.__all__)
 def test_a_public_name_is_there_and_no_module_hides_it(name, every_module_loaded):
     value = getattr(bs, name)
-    assert isinstance(value, ModuleType) == (name in {"datasets", "plots"})
+    assert isinstance(value, ModuleType) == (name in {"costs", "datasets", "goals", "plots"})
     assert inspect.getdoc(value), f"bayescale.{name} has no docstring"
     assert name in dir(bs)
     if inspect.isclass(value):

@@ -276,7 +276,7 @@ def test_laws_table():
     assert table.loc["chinchilla", "n_parameters"] == 5
     assert table.loc["chinchilla", "varies"] == "family"
     assert table.loc["overtraining", "formula"].endswith(", where M = D / N, C = 6 * N * D")
-    assert table["verified"].drop("bottleneck").all()
+    assert table["verified"].loc[["chinchilla", "kaplan", "overtraining", "power_law"]].all()
     assert not table.loc["bottleneck", "verified"]
 
 
@@ -338,3 +338,84 @@ def test_sub_expressions_may_build_on_each_other():
     assert float(law({"E": 1.0, "k": 6.0}, N=2.0, D=3.0)) == 2.0
     assert float(law.share(law.parameters["k"], {"k": 6.0}, {"N": 2.0, "D": 3.0})) == 1.0
     assert law.formula_text == "E + k / C, where M = D / N, C = M * N**2"
+
+
+# --- oracles over tables and along columns
+
+LINE = """
+name = "parabola"
+title = "a parabola in log x"
+formula = "E + k * (log(x) - m)**2"
+cite = "tests"
+[variables]
+x = { column = "x" }
+[parameters]
+E = { prior = "HalfNormal(1)" }
+k = { prior = "Normal(0, 1)" }
+m = { prior = "Normal(0, 1)" }
+[published.up]
+source = "tests"
+values = { E = 2, k = 1, m = 1 }
+[published.flat]
+source = "tests"
+values = { E = 3, k = 0, m = 0 }
+[published.down]
+source = "tests"
+values = { E = 2, k = -1, m = 2 }
+[[checks]]
+set = "up"
+source = "tests"
+"""
+
+
+@pytest.mark.parametrize(
+    ("entry", "got"),
+    [
+        ('what = "argmin"\nalong = "x"\nwithin = [1, 100]', math.e),
+        ('set = "down"\nwhat = "argmax"\nalong = "x"\nwithin = [1, 100]', math.e**2),
+        ('what = "lowest"\nalong = "x"\nwithin = [1, 100]', 2.0),
+        ('what = "lowest"\nalong = "K"\nwithin = [1, 100]\ntied = { x = "K**2" }', 2.0),
+        ('what = "argmin"\nalong = "K"\nwithin = [1, 100]\ntied = { x = "K**2" }', math.exp(0.5)),
+        ('what = "crossing"\nagainst = "flat"\nalong = "x"\nwithin = [2, 100]', math.e**2),
+        ('what = "solution"\nmeasured = 3\nalong = "x"\nwithin = [2, 100]', math.e**2),
+        ('what = "r2"\nrows = { x = [1, "exp(1)"], loss = [3, 2] }', 1.0),
+        ('what = "mean_absolute_error"\nrows = { x = [1, 1], loss = [4, 2] }', 1.0),
+        ('what = "mean_relative_error"\nrows = { x = [1, 1], loss = [6, 2] }', 0.5),
+        ('what = "rms_log10"\nrows = { x = [1, 1], loss = [30, 0.3] }', 1.0),
+    ],
+)
+def test_quantities_along_a_column_and_over_rows(entry, got):
+    card = LINE.replace('set = "up"\n', "") if entry.startswith("set") else LINE
+    law = Law.from_text(f"{card}expected = {got!r}\ntolerance = 1e-6\n{entry}\n")
+    table = law.check()
+    assert table["got"][0] == pytest.approx(got, rel=1e-6)
+    assert bool(table["ok"].all())
+
+
+def test_no_optimum_within_the_range_is_an_error():
+    law = Law.from_text(f'{LINE}expected = 1\nwhat = "argmin"\nalong = "x"\nwithin = [10, 100]\n')
+    with pytest.raises(LawError, match="the optimum lies at an end of `within`"):
+        law.check()
+
+
+def test_a_check_of_a_table_that_is_not_there_is_skipped(tmp_path, monkeypatch):
+    entry = (
+        'what = "r2"\ntable = "a/runs.csv"\nwhere = "kind == \'x\'"\n'
+        'columns = { x = "exp(log_x)" }\nexpected = 1\n'
+    )
+    law = Law.from_text(LINE + entry)
+    monkeypatch.delenv("BAYESCALE_DATA", raising=False)
+    table = law.check()
+    assert table["ok"].isna().all()
+    assert math.isnan(table["got"][0])
+    assert "BAYESCALE_DATA is not set" in table["source"][0]
+    assert not law.verified
+    monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path))
+    assert "has no a/runs.csv" in law.check()["source"][0]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "runs.csv").write_text("kind,log_x,loss\nx,0,3\nx,1,2\ny,5,0\n")
+    assert law.check()["got"][0] == 1.0
+    assert law.verified
+    wrong = Law.from_text((LINE + entry).replace("log_x", "logx"))
+    with pytest.raises(LawError, match=r"no column 'logx'\. Did you mean 'log_x'"):
+        wrong.check()

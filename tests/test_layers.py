@@ -16,18 +16,19 @@ errors precision progress display files
 configuration grammar
 formula priors prior_table conditions
 columns cells tables
-card elements oracles costs compute law
-catalog optimum budgets frontiers
+card elements optimum oracle_tables oracles costs compute law
+catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 dataset_cards datasets
-places kernels noise model model_from_runs coordinates ridge density cholesky
+places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
-prior_check adaptation nuts sampling quick_convergence lanes numpyro_model posterior_tree
+prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 fitting diagnostics storage shelf many_fits machine
-prediction sensitivity
+prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
-allocation arms recipes
+allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
+goals evidence knowing choosing_runs ladder_plans
 plots
 reporting
 demo cli

@@ -2,17 +2,97 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from bayescale.card import read_card
 from bayescale.catalog import library, load_law
+from bayescale.coordinates import from_natural, to_natural
+from bayescale.errors import LawError
 from bayescale.law import Law
+from bayescale.model import reference_inputs
+from bayescale.model_from_runs import build_model
 from bayescale.precision import x64
 
 NAMES = sorted(path.stem for path in library().glob("*.toml"))
 # where each law is tried: about the centre of the runs that it was published for
-REFERENCE = {"N": 3e8, "D": 1e10, "C": 2e19}
-TYPICAL, SMALLEST = 2.9, 2.4
+PLACE = {
+    **{"N": 3e8, "D": 1e10, "C": 2e19, "U": 2e9, "step": 1e4, "loss": 2.9, "k": 100.0},
+    **{"P": 2.0, "V": 3e4, "width": 1024.0, "H": 4e10, "experts": 16.0, "G": 8.0, "p": 0.5},
+    **{"activation": 0.05, "exponent_bits": 3.0, "mantissa_bits": 2.0, "block": 128.0},
+    **{
+        "N_mean": 3e8,
+        "r_1": 0.2,
+        "r_2": 0.2,
+        "r_3": 0.2,
+        "r_4": 0.2,
+        "r_5": 0.2,
+        "S1": 5.0,
+        "domain_weight": 0.05,
+        "density": 0.5,
+        "S2": 0.3,
+        "lr": 1.5e-3,
+        "batch_tokens": 5e5,
+        "N_encoder": 1e8,
+        "N_decoder": 1e8,
+        "dimension": 12.0,
+    },
+}
+OTHER_PLACES = {
+    "hestness": {"D": 2.0**23},
+    "robomonkey": {"k": 30.0},
+    "fine_grained_moe": {"N": 4.3e9},
+    "fp_quantisation": {"D": 3e10},
+    "henighan_size": {"N": 1e8},
+    "rl_post_training": {"C": 1e21},
+    "observational": {"C": 5e23},
+    "sloth": {"N": 7e9, "D": 2e12},
+    "bnsl_1": {"D": 500.0},
+}
+# typical and smallest response there
+RESPONSES = {
+    **{"loss": (2.9, 2.4), "B_crit": (1.3e6, 1e6), "N_opt": (4e8, 1e8), "lr": (2e-3, 1e-3)},
+    **{"batch_tokens": (3e5, 1e5), "leverage": (4.0, 2.0), "error": (0.5, 0.4)},
+    **{"score": (0.3, 0.1), "coverage": (0.4, 0.2), "pass_rate": (0.01, 0.001)},
+}
+OTHER_RESPONSES = {
+    "hestness": (0.5, 0.42),
+    "farseer": (0.57, 0.5),
+    "vocabulary": (-4.7, -5.3),
+    "robomonkey": (0.1, 0.06),
+}
+# where more of a variable need not lower the response
+MAY_RISE = {
+    "bnsl_1": ("D",),
+    "bnsl_2": ("D",),
+    "bnsl_3": ("D",),
+    "broken_power_law": ("D",),
+    "error_from_loss": ("loss",),
+    "farseer": ("N",),  # its data term may grow with size
+    "fp_quantisation": ("D", "block"),
+    "henighan_optimum": ("C",),
+    "joint_moe": ("experts", "N", "D"),  # priors of signed changes of slope
+    "moe_sparsity": ("density",),
+    "multilingual_lm": ("p",),
+    "moe_leverage": ("G", "C", "activation"),  # where the exponent changes sign
+    "bahri_resolution": ("dimension",),
+    "monkeys": ("k",),
+    "passuntil": ("N",),
+    "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
+    "routed": ("experts", "N"),  # experts of a large model stop helping
+    "data_mixing": ("r_1", "r_2", "r_3", "r_4"),
+    "step_law_lr": ("N", "D"),
+    "step_law_loss": ("N", "D", "lr", "batch_tokens"),  # rates too high, batches too large
+    "observational": ("C",),
+    "sloth": ("N", "D"),
+    "step_law_batch": ("D",),
+    "vocabulary": ("V",),
+}
+UNIDENTIFIED = {("moe_leverage", "A_max")}  # published as 5e16: any number above 1 will do
+ILLUSTRATIONS = {"figure_1"}  # drawn to show a form, over 27 decades
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -20,25 +100,40 @@ def law(request) -> Law:
     return load_law(request.param)
 
 
-SHARED = ("bottleneck", "gamma")  # the one parameter that no card lets vary by family
+def place(law: Law) -> dict[str, float]:
+    """The columns, in base units."""
+    known = PLACE | OTHER_PLACES.get(law.name, {})
+    return {v.column: known[v.column] for v in law.variables.values()}
+
+
+def scales(law: Law) -> dict[str, float]:
+    typical, smallest = OTHER_RESPONSES.get(law.name, RESPONSES[law.response.column])
+    return {"typical": typical, "smallest": smallest, "one": 1.0}
+
+
+def named(law: Law) -> dict[str, float]:
+    """The same by the law's own names, as shares have them."""
+    columns = place(law)
+    return {v.name: columns[v.column] for v in law.variables.values()} | columns
 
 
 def draws(law: Law, size: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Prior draws in the card's units, shares undone at the reference."""
     rng = np.random.default_rng(seed)
     values = {name: p.prior.sample(rng, size) for name, p in law.parameters.items()}
-    scale = {"typical": TYPICAL, "smallest": SMALLEST}
     result = {n: v for n, v in values.items() if law.parameters[n].on == "value"}
+    at, scale = named(law), scales(law)
     for name, p in law.parameters.items():
         if p.on == "share":
-            at_one = np.log(law.share(p, {**result, name: 1.0}, REFERENCE))
-            slope = np.log(law.share(p, {**result, name: np.e}, REFERENCE)) - at_one
+            at_one = np.log(law.share(p, {**result, name: 1.0}, at))
+            slope = np.log(law.share(p, {**result, name: np.e}, at)) - at_one
             result[name] = np.exp((np.log(values[name] * scale[p.of]) - at_one) / slope)
     return result
 
 
 def test_the_cards_are_there():
     assert {"power_law", "chinchilla", "kaplan", "overtraining", "bottleneck"} <= set(NAMES)
+    assert len(NAMES) >= 32
 
 
 def test_complete(law):
@@ -47,10 +142,10 @@ def test_complete(law):
     assert "arXiv" in law.cite
     assert law.decision
     assert law.identifiability
+    assert law.varies  # something is pooled in every law
     for parameter in law.parameters.values():
         assert parameter.about, parameter.name
         assert parameter.why, parameter.name
-        assert parameter.varies == ("family",) or (law.name, parameter.name) == SHARED
     for variable in law.variables.values():
         assert variable.unit
         assert variable.about
@@ -62,59 +157,105 @@ def test_complete(law):
 
 def test_card_is_short_and_ascii(law):
     assert law.text.isascii()
-    assert max(map(len, law.text.splitlines())) < 260
+    assert max(map(len, law.text.splitlines())) < 340
 
 
 def test_oracles_hold(law):
     table = law.check()
     assert len(table) >= 2 or law.unverified
-    assert table["ok"].all(), table.to_string()
-    assert set(law.published) == {check.set for check in law.checks}  # no set goes unchecked
+    assert table["ok"].dropna().all(), table.to_string()
+    sets = read_card(law.text).get("published", {})
+    excused = {label for label, entry in sets.items() if entry.get("unverified")}
+    checked = {s for c in law.checks for s in (c.set, c.against) if s}
+    if not law.unverified:  # no set goes unchecked in silence
+        assert set(law.published) == checked | excused
+        assert not excused & checked
+    else:
+        assert table.empty
 
 
 def test_oracles_can_fail(law):
     """Every oracle notices when the constants of its set are a tenth off, one by one."""
     for check in law.checks:
+        if check.absent:
+            continue
         noticed = False
         for name, value in law.published[check.set].items():
             for factor in (0.9, 1.1):
-                params = {**law.published[check.set], name: value * factor}
-                got = check.got(lambda _p=params, **at: law(_p, **at))
-                noticed |= not check.agrees(got)
+                changed = {check.set: {**law.published[check.set], name: value * factor}}
+                noticed = noticed or not holds(law, check, {**law.published, **changed})
         assert noticed, check.label
+
+
+def holds(law: Law, check, published) -> bool:
+    try:
+        got = check.got(lambda label: lambda **at: law(published[label], **at))
+    except LawError:  # the optimum has left the range searched
+        return False
+    return check.agrees(got)
 
 
 def test_prior_draws_give_sensible_losses(law):
     values = draws(law, 400)
-    columns = {v.column: REFERENCE[v.column] for v in law.variables.values()}
-    losses = law(values, **columns)
+    losses = law(values, **place(law))
+    typical = scales(law)["typical"]
     assert np.all(np.isfinite(losses))
-    assert np.mean((losses > 0.3 * TYPICAL) & (losses < 4 * TYPICAL)) > 0.9
-    assert 0.5 * TYPICAL < np.median(losses) < 1.5 * TYPICAL
+    ratio = losses / typical
+    if law.response.column == "loss":
+        assert np.mean((ratio > 0.3) & (ratio < 4)) > 0.9
+        assert 0.5 < np.median(ratio) < 1.5
+    else:
+        assert np.mean((ratio > 0) & (ratio < 30)) > 0.9
+        assert 0.3 < np.median(ratio) < 3
 
 
 def test_loss_falls_in_every_variable(law):
     values = draws(law, 200)
-    columns = {v.column: REFERENCE[v.column] for v in law.variables.values()}
+    columns = place(law)
     here = law(values, **columns)
     for column in columns:
-        assert np.all(law(values, **{**columns, column: 10 * REFERENCE[column]}) <= here)
+        if column not in MAY_RISE.get(law.name, ()):
+            there = law(values, **{**columns, column: 10 * columns[column]})
+            assert np.all(there <= here * (1 + 1e-12)), column
 
 
 def test_published_constants_are_not_surprising(law):
-    """At the reference each published share and exponent lies within 3 sd of its prior.
+    """Each published share and exponent lies within 3 sd of its prior.
 
-    Image losses have other scales: only exponents and the law's own kind of loss are compared.
+    The shares are taken at the law's place and of the law's own loss there.
     """
-    for params in law.published.values():
-        columns = {v.column: REFERENCE[v.column] for v in law.variables.values()}
+    columns, at = place(law), named(law)
+    for label, params in law.published.items():
+        if label in ILLUSTRATIONS:
+            continue
         loss = float(law(params, **columns))
         for name, p in law.parameters.items():
             value = params[name]
             if p.on == "share":
-                value = float(law.share(p, params, columns)) / loss
+                value = float(law.share(p, params, at)) / (1.0 if p.of == "one" else loss)
+            if value == 0 or (law.name, name) in UNIDENTIFIED:
+                continue  # a floor left out, or nothing that data know of
             low, high = p.prior.quantile([0.00135, 0.99865])
-            assert low < value < high, name
+            assert low < value < high, (label, name, value)
+
+
+def test_coordinates_and_back(law):
+    """On runs about its place a law's parameters are its coordinates' and no others."""
+    rng = np.random.default_rng(0)
+    runs = pd.DataFrame({c: v * np.exp(rng.normal(0, 0.1, 12)) for c, v in place(law).items()})
+    runs[law.response.column] = abs(scales(law)["typical"])
+    for group in law.varies:
+        runs[group] = ["a", "b", "c"] * 4
+    model = build_model(law, runs)
+    values = draws(law, 20)
+    for p in model.structure.parameters[len(law.parameters) :]:
+        values[p.name] = np.asarray(p.prior.quantile(np.full(20, 0.5)))
+    reference = reference_inputs(model.arrays.reference)
+    eta = from_natural(model.structure, values, reference)
+    assert np.all(np.isfinite(eta))
+    back = to_natural(model.structure, eta, reference, np)
+    for name in law.parameters:
+        np.testing.assert_allclose(back[name], values[name], rtol=1e-7, err_msg=name)
 
 
 def test_gradients_are_finite(law):
@@ -122,13 +263,13 @@ def test_gradients_are_finite(law):
     import jax.numpy as jnp
 
     values = draws(law, 50)
-    columns = {v.column: REFERENCE[v.column] for v in law.variables.values()}
+    columns = place(law)
     with x64():
         gradient = jax.vmap(jax.grad(lambda p: law.mean(p, columns, jnp)))(
             {name: jnp.asarray(value) for name, value in values.items()}
         )
         finite = {name: bool(np.all(np.isfinite(np.asarray(g)))) for name, g in gradient.items()}
-        moves = {name: bool(np.all(np.asarray(g) != 0)) for name, g in gradient.items()}
+        moves = {name: np.mean(np.asarray(g) != 0) > 0.5 for name, g in gradient.items()}
     assert all(finite.values()), finite
     assert all(moves.values()), moves
 
@@ -188,3 +329,48 @@ def test_bottleneck_without_a_floor_is_kaplan():
     heights = {"A": k["N_c"] ** k["alpha_N"], "B": k["D_c"] ** k["alpha_D"]}
     at = {"N": np.array([1e6, 1e9]), "D": np.array([1e9, 2e10])}
     np.testing.assert_allclose(law(joined | heights, **at), kaplan(k, **at), rtol=1e-9)
+
+
+def test_readme_counts_and_names_the_cards():
+    """The library's README says how many cards are verified, and has a row for each."""
+    text = (library() / "README.md").read_text(encoding="utf-8")
+    said = re.search(r"(\d+) cards: (\d+) verified, (\d+) unverified", text)
+    assert said is not None
+    laws = [load_law(name) for name in NAMES]
+    verified = sum(law.verified for law in laws)
+    assert tuple(map(int, said.groups())) == (len(laws), verified, len(laws) - verified)
+    for law in laws:
+        assert f"`{law.name}`" in text, law.name
+        assert law.verified == (not law.unverified), law.name
+
+
+def test_acceptance_values_that_no_paper_prints():
+    """Numbers that follow from published constants, worked out apart from the cards."""
+    ling = load_law("moe_leverage")
+    got = ling(ling.published["ling"], activation=0.031, G=12, C=1e22)
+    assert float(got) == pytest.approx(7.24, abs=0.01)
+    best = next(check for check in ling.checks if check.what == "argmax")
+    found = best.got(lambda label: lambda **at: ling(ling.published[label], **at))
+    assert found == pytest.approx(11.3, abs=0.05)
+    farseer = load_law("farseer")
+    at = {"N": [1e9, 6.4e9, 25.1e9], "D": [1e11, 1.3e11, 1.42e11]}
+    surface = farseer(farseer.published["printed"], **at)
+    np.testing.assert_allclose(surface, [0.49857, 0.44140, 0.41381], atol=1e-5)
+
+
+def test_chinchilla_optima_at_gophers_budget():
+    """The four sets' best size and tokens per parameter at 5.76e23 FLOPs, by closed form."""
+    from bayescale.oracles import optimal_N
+
+    law = load_law("chinchilla")
+    expected = {
+        "hoffmann": (3.22e10, 92.6),
+        "hoffmann_tex": (4.04e10, 58.9),
+        "besiroglu": (7.22e10, 18.4),
+        "muennighoff": (7.00e10, 19.61),
+    }
+    for label, (size, ratio) in expected.items():
+        params = law.published[label]
+        N = optimal_N(lambda N, D, p=params: law(p, N=N, D=D), 5.76e23)
+        assert pytest.approx(size, rel=0.003) == N
+        assert 5.76e23 / 6 / N**2 == pytest.approx(ratio, rel=0.005)

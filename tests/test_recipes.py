@@ -14,6 +14,8 @@ from bayescale.costs import Measured, SixND
 from bayescale.errors import DataError
 from bayescale.frontiers import Frontier, crossover, multiplier
 from bayescale.law import Law
+from bayescale.recipe_curves import keeping
+from bayescale.recipe_metrics import several_metrics
 from bayescale.recipes import compare_with, rank
 from bayescale.runs import Runs
 
@@ -244,3 +246,59 @@ def test_a_comparison_prints_a_line_a_recipe():
     lines = repr(comparison).splitlines()
     assert lines[0].split()[:3] == ["recipe", "p_best", "expected_regret"]
     assert {line.split()[0] for line in lines[1:3]} == {"tf", "rnn"}
+
+
+def test_the_curve_over_scale_agrees_with_single_comparisons():
+    a_fit = fit(posterior(E=0.97, A=1.25, B=1.25))
+    result = compare(a_fit, at={"C": 1e20, "corpus": "prose"})
+    curve = result.curve
+    assert curve["C"].min() == pytest.approx(6e16) and curve["C"].max() == pytest.approx(6e24)
+    assert curve.groupby("C")["p_best"].sum().to_numpy() == pytest.approx(1.0)
+    C = curve["C"].iloc[len(curve) // 2]
+    single = compare(a_fit, at={"C": C, "corpus": "prose"}).table.set_index("recipe")
+    here = curve[curve["C"] == C].set_index("recipe")
+    assert here["p_best"].to_dict() == pytest.approx(single["p_best"].to_dict(), abs=0.01)
+    assert here["median"].to_dict() == pytest.approx(single["median"].to_dict(), abs=2e-3)
+    regret = single["expected_regret"].to_dict()
+    assert here["expected_regret"].to_dict() == pytest.approx(regret, abs=1e-3)
+
+
+def test_an_arm_stops_when_keeping_it_is_worth_nothing():
+    table = compare(fit(posterior(A=1.1)), at={"C": 1e22, "corpus": "prose"})
+    assert table.stoppable() == ["rnn"]
+    close = compare(fit(posterior(E=0.999, A=1.001)), at={"C": 1e22, "corpus": "prose"})
+    assert close.stoppable(0.0) in ([], ["rnn"], ["tf"])
+    draws = np.array([[1.0, 2.0, 3.0], [2.0, 1.5, 3.0], [1.0, 1.9, 3.0]])
+    without_b = np.delete(draws, 1, axis=1).min(axis=1) - draws.min(axis=1)
+    assert keeping(draws)[1] == pytest.approx(without_b.mean())
+    with pytest.raises(DataError, match="tolerance is -1"):
+        table.stoppable(-1)
+
+
+def test_several_metrics_by_hand():
+    loss = pd.DataFrame({"a": [1.0, 1.0, 2.0], "b": [2.0, 2.0, 1.0]})
+    error = pd.DataFrame({"b": [0.5, 0.1, 0.1], "a": [0.4, 0.3, 0.3]})
+    table = several_metrics({"loss": loss, "error": error}, {"loss": 1.0, "error": 10.0})
+    table = table.set_index("recipe")
+    assert table.loc["a", "p_best_loss"] == pytest.approx(2 / 3)
+    assert table.loc["b", "p_best_error"] == pytest.approx(2 / 3)
+    assert table.loc["a", "p_best_all"] == pytest.approx(1 / 3)
+    assert table.loc["b", "p_best_all"] == pytest.approx(1 / 3)
+    assert table["p_undominated"].to_dict() == pytest.approx({"a": 2 / 3, "b": 2 / 3})
+    # sums: a 5, 4, 5; b 7, 3, 2
+    assert table["expected_regret"].to_dict() == pytest.approx({"a": 4 / 3, "b": 2 / 3})
+    with pytest.raises(DataError, match="no weight of error"):
+        several_metrics({"loss": loss, "error": error}, {"loss": 1.0})
+    with pytest.raises(DataError, match="error: is of c, a, not a, b"):
+        several_metrics({"loss": loss, "error": error.rename(columns={"b": "c"})})
+
+
+def test_metrics_fitted_apart_are_compared_together(small_fit):
+    import bayescale as bs
+
+    fits = {"loss": small_fit, "again": small_fit}
+    table = bs.compare_metrics(fits, by="family", at={"C": 1e16})
+    assert sorted(table["recipe"]) == ["dense", "moe"]
+    single = bs.compare_recipes(small_fit, by="family", at={"C": 1e16}).table
+    expected = single.set_index("recipe")["p_best"]
+    assert table.set_index("recipe")["p_best_loss"].to_dict() == pytest.approx(expected.to_dict())

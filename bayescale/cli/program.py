@@ -14,6 +14,7 @@ from bayescale.cli.answers import allocate, compare, predict
 from bayescale.cli.fits import backtest, fit
 from bayescale.cli.library import demo, doctor, laws
 from bayescale.cli.output import say, what_was_written
+from bayescale.cli.plans import next_command
 from bayescale.cli.reports import COMPLETE, completion, report
 from bayescale.errors import BayescaleError, ConvergenceError
 
@@ -50,7 +51,7 @@ def program(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, laws, fit, predict, allocate, compare, backtest, report):
+for command in (demo, laws, fit, predict, allocate, compare, next_command, backtest, report):
     program.add_command(command)
 for command in (doctor, completion):
     program.add_command(command)

@@ -184,5 +184,7 @@ def _spanned(table: pd.DataFrame) -> pd.DataFrame:
 def _prior_of(parameter: Any) -> str:
     if parameter.share is None or parameter.on == "value":
         return "the parameter"
+    if parameter.of == "one":
+        return f"{parameter.share.text} at the centre of the data"
     loss = "smallest" if parameter.of == "smallest" else "typical"
     return f"{parameter.share.text} over the {loss} loss"

@@ -4,7 +4,7 @@ Each part writes its own table and resumes; ``--again`` redoes. Part 1 needs BAY
 
     python tests/studies/speed.py posterior                  # ours
     python tests/studies/speed.py posterior --baselines      # and NumPyro's NUTS, PyMC with nutpie
-    python tests/studies/speed.py variants --baselines       # Student-t; 3 and 300 families; rows
+    python tests/studies/speed.py variants --baselines       # Student-t; run effects; groups; rows
     python tests/studies/speed.py gradients                  # beside a hand-written one
     python tests/studies/speed.py processes                  # import to printed prediction
     python tests/studies/speed.py many                       # 1,000 fits at once, and one by one
@@ -15,7 +15,8 @@ Each part writes its own table and resumes; ``--again`` redoes. Part 1 needs BAY
 Effective draws are rank-normalised bulk ESS, the smallest over the same coordinates whatever the
 sampler's own: population, log group sds and every family's values. Processor seconds of sampling
 hold the warm-up; those of setting up (starts, compiling) stand apart. Where chains disagree (R-hat
-of 1.01 or more) there is no ratio. Samplers take turns, all in one process.
+of 1.01 or more) there is no ratio. Samplers take turns, all in one process. Machines differ more
+than twofold in speed, and one machine from hour to hour: compare rows of one machine and day only.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ BASELINES: dict[str, Callable[[Benchmark, int, float], Run]] = {
 }
 VARIANTS: tuple[Callable[[], Benchmark], ...] = (
     lambda: overtraining("t"),
+    lambda: simulated(30, 11, repeats=3),
     lambda: simulated(3, 100),
     lambda: simulated(30, 33),
     lambda: simulated(300, 33),
@@ -117,7 +119,7 @@ def compare(bench: Benchmark, given: argparse.Namespace) -> None:
         if wanted(OURS, warmup):
             add(given.out, row(bench, OURS, reference, warmup, given.seed))
     for name, sample in BASELINES.items() if given.baselines else ():
-        if wanted(name, 1000):
+        if (given.only is None or name in given.only) and wanted(name, 1000):
             run = sample(bench, given.seed, given.cap)
             said = row(bench, name, run, 1000, given.seed)
             add(given.out, said | {"z_against_ours": largest_z(run.draws, reference.draws)})
@@ -134,6 +136,8 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=1000, help="of `many`")
     parser.add_argument("--baselines", action="store_true", help="also other samplers")
     parser.add_argument("--cap", type=float, default=CAP, help="seconds for each baseline")
+    parser.add_argument("--only", nargs="+", choices=list(BASELINES), help="these baselines alone")
+    parser.add_argument("--max-rows", type=int, help="of a variant with baselines")
     parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
@@ -142,7 +146,10 @@ def main() -> None:
             compare(overtraining(), given)
         elif given.part == "variants":
             for build in VARIANTS:
-                compare(build(), given)
+                bench = build()
+                small = given.max_rows is None or bench.mask.sum() <= given.max_rows
+                told = {**vars(given), "baselines": given.baselines and small}
+                compare(bench, argparse.Namespace(**told))
         elif given.part == "gradients":
             gradients.main(given.seed)
         elif given.part == "processes":

@@ -5,7 +5,8 @@ Families g with rows r: y = log L scatters with scale sigma_g about the log of
     e^E_g + e^(A_g - alpha_g n) + e^(B_g - beta_g d)
 
 and all six (their logs) are Normal(mu, tau) over families; n and d are centred at the geometric
-mean. Priors are the package's own, so that every sampler has the same posterior.
+mean. Where configurations are repeated, the runs of one share a deviation, Normal(0, sd(cell)).
+Priors are the package's own, so that every sampler has the same posterior.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from bayescale.model import Model, has_share
 POOLED = ("E", "A", "alpha", "B", "beta", "sigma")
 POOL = {name: ["family"] for name in POOLED}
 TRUTH = np.array([np.log(1.8), np.log(0.25), np.log(0.34), np.log(0.6), np.log(0.37), np.log(0.01)])
+CELL = 0.01
+CELL_PRIOR = 0.02  # of sd(cell), a half normal
 SPREAD = np.array([0.1, 0.15, 0.1, 0.15, 0.1, 0.3])
 
 
@@ -35,7 +38,9 @@ class Benchmark:
     Attributes
     ----------
     y, n, d, mask : array, shape (families, rows)
-        Log losses and centred log columns, padded.
+        Log losses and centred log columns, padded. Rows that repeat a configuration are neighbours.
+    repeats : int
+        Rows a configuration.
     loc, scale, tau : array, shape (6,)
         Priors: Normal of the population's logs, HalfNormal of the families' sds.
     shift : array, shape (6,)
@@ -55,10 +60,17 @@ class Benchmark:
     scale: np.ndarray
     tau: np.ndarray
     shift: np.ndarray
+    repeats: int = 1
 
     @property
     def families(self) -> int:
         return len(self.y)
+
+    @property
+    def places(self) -> list[int]:
+        """Where the pooled parameters stand in the sampler's population."""
+        order = [p.name for p in self.model.structure.parameters]
+        return [order.index(name) for name in POOLED]
 
     @property
     def names(self) -> list[str]:
@@ -73,17 +85,29 @@ def overtraining(noise: str = "normal") -> Benchmark:
     return build(f"overtraining, {noise}", datasets.load("gadre_evaluations"), noise)
 
 
-def simulated(families: int, rows: int, noise: str = "normal", seed: int = 1) -> Benchmark:
-    """Families of rows on a grid of sizes and tokens, drawn from the model."""
+def simulated(
+    families: int, rows: int, noise: str = "normal", seed: int = 1, repeats: int = 1
+) -> Benchmark:
+    """Families of rows at random sizes and tokens, drawn from the model.
+
+    With `repeats`, each configuration is run so often, and its runs share a deviation.
+    """
     rng = np.random.default_rng([seed, families, rows])
     parts = []
     for g in range(families):
         e, a, alpha, b, beta, sigma = np.exp(TRUTH + SPREAD * rng.standard_normal(6))
         size, tokens = 10 ** rng.uniform(7.0, 9.5, rows), 10 ** rng.uniform(9.0, 11.5, rows)
+        if repeats > 1:
+            size, tokens = np.repeat(size, repeats), np.repeat(tokens, repeats)
+            shared = np.repeat(CELL * rng.standard_normal(rows), repeats)
+        else:
+            shared = 0.0
         mean = e + a * (size / 10**8.25) ** -alpha + b * (tokens / 10**10.25) ** -beta
-        loss = mean * np.exp(sigma * rng.standard_normal(rows))
+        loss = mean * np.exp(shared + sigma * rng.standard_normal(len(size)))
         parts.append(pd.DataFrame({"N": size, "D": tokens, "loss": loss, "family": f"f{g}"}))
     name = f"{families} families x {rows} rows, {noise}"
+    if repeats > 1:
+        name = f"{families} families x {rows} cells x {repeats} runs, {noise}, run effects"
     return build(name, pd.concat(parts, ignore_index=True), noise)
 
 
@@ -92,7 +116,9 @@ def build(name: str, runs: Any, noise: str) -> Benchmark:
     law = load_law("chinchilla")
     model = frame(law, runs, pool=POOL, noise=noise, correlate=False).model
     structure, arrays = model.structure, model.arrays
-    parameters = [p for p in structure.parameters if p.name in POOLED]
+    parameters = [next(p for p in structure.parameters if p.name == name) for name in POOLED]
+    repeats = arrays.mask.shape[-1]
+    rows = (len(model.groups), -1)
     reference = arrays.reference
     loc, scale = np.array([p.prior.args for p in parameters]).T
     shift = [np.log(reference.loss(p.of)) if has_share(p) else 0.0 for p in parameters]
@@ -103,14 +129,15 @@ def build(name: str, runs: Any, noise: str) -> Benchmark:
         table=runs,
         model=model,
         noise=noise,
-        y=arrays.log_loss[..., 0],
-        n=np.log(arrays.columns["N"]) - centre["N"],
-        d=np.log(arrays.columns["D"]) - centre["D"],
-        mask=arrays.mask[..., 0],
+        y=arrays.log_loss.reshape(rows),
+        n=np.repeat(np.log(arrays.columns["N"]) - centre["N"], repeats, axis=-1),
+        d=np.repeat(np.log(arrays.columns["D"]) - centre["D"], repeats, axis=-1),
+        mask=arrays.mask.reshape(rows),
         loc=loc,
         scale=scale,
         tau=np.array([p.group_sd.args[0] for p in parameters]),
         shift=np.array(shift),
+        repeats=repeats,
     )
 
 

@@ -13,6 +13,7 @@ import record
 from bayescale import nuts
 from bayescale.adaptation import plan
 from bayescale.diagnostics import convergence
+from bayescale.fitting import TARGET_ACCEPT
 from bayescale.kernels import Wrap, compile_small
 from bayescale.precision import x64
 from bayescale.quadratic import layout
@@ -97,7 +98,7 @@ def isotropic(size: int, warmup: int, draws: int, seed: int) -> tuple[float, flo
 
     generators = [np.random.default_rng([seed, k]) for k in range(CHAINS)]
     state: Any = nuts.start(np.stack([g.standard_normal(size) for g in generators]), FIRST_STEP)
-    schedule, kept = plan(warmup, 0.9), [[] for _ in range(CHAINS)]
+    schedule, kept = plan(warmup, TARGET_ACCEPT), [[] for _ in range(CHAINS)]
     program = compile_small(build, state, chance(generators, size), schedule)
     while min(map(len, kept)) < warmup + draws:
         state, turns = program(state, chance(generators, size), schedule)

@@ -18,10 +18,10 @@ import numpy as np
 
 from bayescale.density import group_coordinates
 from bayescale.diagnostics import MAX_RHAT, MIN_ESS
-from bayescale.fitting import fit
+from bayescale.fitting import TARGET_ACCEPT, fit
 from bayescale.precision import x64
 from bayescale.quick_convergence import quick_convergence
-from speed_parts.benchmark import POOL, Benchmark, log_mean
+from speed_parts.benchmark import CELL_PRIOR, POOL, Benchmark, log_mean
 
 CHAINS = 4
 PIECE = 100
@@ -68,17 +68,17 @@ def ours(bench: Benchmark, warmup: int, draws: int, seed: int) -> Run:
         chains=CHAINS,
         progress=False,
         strict=False,
-        target_accept=0.9,
+        target_accept=TARGET_ACCEPT,  # the default, without a second attempt
     )
     stats, seconds = fitted.data["sample_stats"].dataset, fitted.seconds
     position, levels = fitted.position, fitted.model.arrays.levels
-    eta = np.asarray(group_coordinates(fitted.model.structure, position, levels, np))[..., :6]
+    eta = np.asarray(group_coordinates(fitted.model.structure, position, levels, np))
     shape = (CHAINS, draws)
     return Run(
         draws=canonical(
-            position.population[:, :6].reshape(*shape, 6),
+            position.population[:, bench.places].reshape(*shape, 6),
             position.log_sd[0].reshape(*shape, 6),
-            eta.reshape(*shape, bench.families, 6),
+            eta[..., bench.places].reshape(*shape, bench.families, 6),
         ),
         divergences=int(stats["diverging"].sum()),
         gradients_per_draw=float(stats["n_steps"].mean()),
@@ -98,12 +98,18 @@ def numpyro_model(bench: Benchmark, apart: np.ndarray) -> Callable[[], None]:
     def program() -> None:
         mu = numpyro.sample("mu", dist.Normal(bench.loc, bench.scale).to_event(1))
         tau = numpyro.sample("tau", dist.HalfNormal(bench.tau).to_event(1))
-        place, width = jnp.where(apart, 0.0, mu), jnp.where(apart, 1.0, tau)
+        place, spread = jnp.where(apart, 0.0, mu), jnp.where(apart, 1.0, tau)
         shape = (bench.families, 6)
-        base = dist.Normal(jnp.broadcast_to(place, shape), jnp.broadcast_to(width, shape))
+        base = dist.Normal(jnp.broadcast_to(place, shape), jnp.broadcast_to(spread, shape))
         drawn = numpyro.sample("families", base.to_event(2))
         eta = numpyro.deterministic("eta", jnp.where(apart, mu + tau * drawn, drawn))
         mean = log_mean(eta, bench.shift, bench.n, bench.d, jnp)
+        if bench.repeats > 1:
+            width = numpyro.sample("sd_cell", dist.HalfNormal(CELL_PRIOR))
+            cells = (bench.families, bench.y.shape[1] // bench.repeats)
+            unit = dist.Normal(jnp.zeros(cells), 1.0).to_event(2)
+            shared = width * numpyro.sample("cells", unit)
+            mean = mean + jnp.repeat(shared, bench.repeats, axis=1)
         sigma = jnp.exp(eta[:, 5:])
         if bench.noise == "t":
             nu = 2.0 + numpyro.sample("nu", dist.Gamma(2.0, 0.1))
@@ -201,6 +207,10 @@ def by_nutpie(bench: Benchmark, warmup: int, seed: int, cap: float) -> Run:
         eta = pm.Normal("eta", mu, tau, shape=(bench.families, 6))
         e, a, alpha, b, beta, log_sigma = ((eta[:, k] + bench.shift[k])[group] for k in range(6))
         mean = pt.log(pt.exp(e) + pt.exp(a - pt.exp(alpha) * n) + pt.exp(b - pt.exp(beta) * d))
+        if bench.repeats > 1:
+            width = pm.HalfNormal("sd_cell", CELL_PRIOR)
+            _, cell = np.unique(np.stack([group, n, d]), axis=1, return_inverse=True)
+            mean = mean + width * pm.Normal("cells", 0.0, 1.0, shape=cell.max() + 1)[cell.ravel()]
         if bench.noise == "t":
             nu = 2.0 + pm.Gamma("nu", 2.0, 0.1)
             pm.StudentT("y", nu=nu, mu=mean, sigma=pt.exp(log_sigma), observed=y)

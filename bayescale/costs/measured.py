@@ -1,96 +1,15 @@
-"""What a budget buys: FLOPs of a model and its tokens, and the tokens that a budget leaves.
-
-A cost is any object with `flops(N, D)` and its inverse `tokens(N, C)`; C is not 6 N D for every
-recipe, and a model that will be used must also be paid for at inference.
-"""
+"""FLOPs as they were counted or measured at some sizes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from bayescale.costs.base import Floats
 from bayescale.errors import DataError
-
-Floats = NDArray[np.float64]
-
-
-@runtime_checkable
-class Cost(Protocol):
-    """FLOPs of N parameters and D tokens; increasing in D, with an inverse."""
-
-    def flops(self, N: ArrayLike, D: ArrayLike) -> Floats:
-        """Total FLOPs of N parameters trained on D tokens."""
-        ...
-
-    def tokens(self, N: ArrayLike, C: ArrayLike) -> Floats:
-        """Tokens D at which N parameters cost C FLOPs; zero or less where C doesn't suffice."""
-        ...
-
-
-@dataclass(frozen=True)
-class SixND:
-    """Training FLOPs by the usual rule, 6 N D (2 forward and 4 backward a weight and token).
-
-    Examples
-    --------
-    >>> float(SixND().tokens(1e9, 6e19))
-    10000000000.0
-    """
-
-    def flops(self, N: ArrayLike, D: ArrayLike) -> Floats:
-        """Total FLOPs, 6 N D."""
-        return 6.0 * np.asarray(N, dtype=float) * np.asarray(D, dtype=float)
-
-    def tokens(self, N: ArrayLike, C: ArrayLike) -> Floats:
-        """Tokens that C FLOPs pay for, C / (6 N)."""
-        return np.asarray(C, dtype=float) / (6.0 * np.asarray(N, dtype=float))
-
-
-@dataclass(frozen=True)
-class TrainingPlusInference:
-    """Training and then serving: the training cost plus 2 N for each token served.
-
-    Parameters
-    ----------
-    tokens_served
-        Tokens processed over the model's life, 0 or more.
-    training
-        What training costs.
-
-    References
-    ----------
-    Sardana et al. (2024), Beyond Chinchilla-Optimal, arXiv:2401.00448.
-
-    Examples
-    --------
-    >>> float(TrainingPlusInference(1e10).flops(1e9, 1e10))
-    8e+19
-    """
-
-    tokens_served: float
-    training: Cost = SixND()
-
-    def __post_init__(self) -> None:
-        """Refuse a negative or infinite demand."""
-        if not (np.isfinite(self.tokens_served) and self.tokens_served >= 0):
-            raise DataError(
-                f"inference tokens of {self.tokens_served} make no cost: give 0 or more, e.g. 1e13"
-            )
-
-    def flops(self, N: ArrayLike, D: ArrayLike) -> Floats:
-        """Total FLOPs of training and serving."""
-        return self.training.flops(N, D) + self._serving(N)
-
-    def tokens(self, N: ArrayLike, C: ArrayLike) -> Floats:
-        """Training tokens that remain affordable once serving is paid for."""
-        return self.training.tokens(N, np.asarray(C, dtype=float) - self._serving(N))
-
-    def _serving(self, N: ArrayLike) -> Floats:
-        return 2.0 * np.asarray(N, dtype=float) * self.tokens_served
 
 
 @dataclass(frozen=True)

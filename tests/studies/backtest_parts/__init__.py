@@ -1,0 +1,1 @@
+"""Parts of the backtest suite: ladders, ordered splits, scores, methods."""

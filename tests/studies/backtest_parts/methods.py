@@ -1,0 +1,142 @@
+"""Forecasts of a split: the usual baselines, and bayescale at given options.
+
+A method takes a split and a seed and gives draws of a new run's loss, shape ``(sample, target)``,
+and the log density of the observed log losses or None. One draw is a point without an interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backtest_parts.curve_forms import FORMS, forecast_curve
+from backtest_parts.suite import OrderedSplit
+from bayescale import pointfits
+from bayescale.baseline_forecasts import forecast
+
+Floats = NDArray[np.float64]
+Said = tuple[Floats, Floats | None]
+Method = Callable[[OrderedSplit, int], Said]
+BOOTSTRAPS = 200
+
+
+def usual(name: str, split: OrderedSplit, seed: int) -> Said:
+    """A baseline of `bayescale.baselines`, each family from its own runs."""
+    said = forecast(name, split.train.table, split.test, ["family"], seed, BOOTSTRAPS)
+    return said.draws, said.log_density
+
+
+def huber_parameters(split: OrderedSplit, seed: int) -> Said:
+    """The Huber fit on resampled runs, without residuals: what is usually printed."""
+
+    def one(train: pd.DataFrame, test: pd.DataFrame, rng: np.random.Generator) -> Floats:
+        points, size = _points(train), len(train)
+        best, _ = pointfits.huber_fit(points)
+        counts = rng.multinomial(size, np.full(size, 1 / size), BOOTSTRAPS).astype(float)
+        at = (test["N"].to_numpy(float), test["D"].to_numpy(float))
+        fitted = pointfits.refit(points, best, counts)
+        return np.array([points.surface(theta, np.nan).log_loss(*at) for theta in fitted])
+
+    return _by_family(split, seed, one), None
+
+
+def vpnls_residuals(split: OrderedSplit, seed: int) -> Said:
+    """The least-squares surface with its own residuals resampled about it.
+
+    The interval is ours: the method has none. It holds the scatter, not the doubt of the fit.
+    """
+
+    def one(train: pd.DataFrame, test: pd.DataFrame, rng: np.random.Generator) -> Floats:
+        points = _points(train)
+        surface = pointfits.vpnls_fit(points)
+        left = points.log_loss - surface.log_loss(*(train[c].to_numpy(float) for c in ("N", "D")))
+        left = left * np.sqrt(len(left) / max(len(left) - 5, 1))
+        mean = surface.log_loss(*(test[c].to_numpy(float) for c in ("N", "D")))
+        return mean + rng.choice(left, size=(1000, len(test)))
+
+    return _by_family(split, seed, one), None
+
+
+def curve_form(form: str, split: OrderedSplit, seed: int) -> Said:
+    """M1 to M4 of each family's curve, with intervals of our making: see `curve_forms`."""
+    return _by_family(split, seed, partial(forecast_curve, form)), None
+
+
+CURVE_FORMS: dict[str, Method] = {form: partial(curve_form, form) for form in FORMS}
+BASELINES: dict[str, Method] = {
+    "best_so_far": partial(usual, "best_so_far"),
+    "log_linear": partial(usual, "log_linear"),
+    "huber_bootstrap": partial(usual, "huber_bootstrap"),
+    "huber_parameters": huber_parameters,
+    "vpnls": partial(usual, "vpnls"),
+    "vpnls_residuals": vpnls_residuals,
+}
+
+
+def bayescale(
+    splits: Sequence[OrderedSplit],
+    seed: int = 0,
+    law: str | None = None,
+    store: str | Path | None = None,
+    **options: Any,
+) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
+    """Forecasts of many splits, those of one law through one `fit_many`.
+
+    Parameters
+    ----------
+    law
+        A card for every split that lists it; the others are left out. Without it, each split's
+        default.
+    store
+        `fit_many`'s folder of finished fits.
+    **options
+        For `fit_many`: pool, noise, prior, ...
+
+    Yields
+    ------
+    tuple
+        Split, draws, log density, and the diagnostics of its fit (ok, max_rhat, ...).
+    """
+    import bayescale as bs
+    from bayescale.prediction import log_predictive, loss_draws
+
+    chosen = [(law or split.law, split) for split in splits if law is None or law in split.laws]
+    for name in dict.fromkeys(name for name, _ in chosen):
+        members = [split for own, split in chosen if own == name]
+        many = bs.fit_many(
+            bs.load_law(name), [s.train for s in members], seed=seed, store=store, **options
+        )
+        seen = many.table
+        for place, split in enumerate(members):
+            fit = many[place]
+            draws = loss_draws(fit, split.hidden, kind="new-run", seed=seed)
+            density = log_predictive(fit, split.test)
+            kept = ["ok", "max_rhat", "min_ess_bulk", "divergences"]
+            yield split, draws, density, {"law": name, **seen.loc[place, kept].to_dict()}
+
+
+def _points(rows: pd.DataFrame) -> pointfits.Points:
+    return pointfits.Points.of(*(rows[c].to_numpy(float) for c in ("N", "D", "loss")))
+
+
+def _by_family(
+    split: OrderedSplit,
+    seed: int,
+    one: Callable[[pd.DataFrame, pd.DataFrame, np.random.Generator], Floats],
+) -> Floats:
+    """Losses of each family's targets, from log losses that `one` draws of its runs."""
+    rng = np.random.default_rng(seed)
+    columns: dict[int, Floats] = {}
+    families = split.test["family"].to_numpy()
+    for family in dict.fromkeys(families):
+        places = np.flatnonzero(families == family)
+        train = split.train.table[split.train.table["family"] == family]
+        said = one(train, split.hidden.iloc[places], rng)
+        columns.update(zip(places.tolist(), said.T, strict=True))
+    return np.exp(np.stack([columns[i] for i in range(len(families))], axis=1))

@@ -1,0 +1,156 @@
+"""Ordered backtests over every public ladder, beside baselines; resumable.
+
+::
+
+    python tests/studies/backtests.py splits                    # what there is
+    python tests/studies/backtests.py baselines                 # results/backtests_baselines.csv
+    python tests/studies/backtests.py benchmark                 # results/backtests_benchmark.csv
+    python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
+    python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
+
+A row is one split and method with the scores of `bayescale.scoring`. Tables are read from the
+folder that BAYESCALE_DATA names. The split ``extra:chinchilla`` stands in the tables and is left
+out of the summary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import record
+from backtest_parts import methods
+from backtest_parts.scores import score, summarise
+from backtest_parts.suite import OrderedSplit, benchmark_splits, chinchilla_split, splits
+
+from bayescale.errors import BayescaleError
+
+OUT = record.RESULTS / "backtests_baselines.csv"
+BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
+SUMMARY = record.RESULTS / "backtests_summary.csv"
+
+
+def wanted(datasets: list[str] | None) -> list[OrderedSplit]:
+    """The chosen splits and, with its data set, the extra one."""
+    extra = [chinchilla_split()] if not datasets or "chinchilla" in datasets else []
+    return [*splits(datasets), *extra]
+
+
+def run_baselines(given: argparse.Namespace) -> None:
+    """The usual baselines on the macro suite's splits."""
+    score_missing(given, wanted(given.dataset), methods.BASELINES)
+
+
+def run_benchmark(given: argparse.Namespace) -> None:
+    """M1 to M4 on the curves of the benchmark, by its own division."""
+    domains = given.dataset or ["NMT", "LM", "BB", "IC"]
+    found = benchmark_splits()
+    curves = [split for domain in domains for split in found if split.ladder == domain]
+    score_missing(given, curves, methods.CURVE_FORMS)
+    table = record.read(given.out)
+    shown = ["n_test", "rmsle", "coverage_95", "width_95"]
+    print(table.groupby(["ladder", "method"])[shown].mean().to_string())
+
+
+def score_missing(
+    given: argparse.Namespace, chosen: list[OrderedSplit], known: dict[str, methods.Method]
+) -> None:
+    """Score what the table lacks, a split at a time."""
+    table = record.read(given.out)
+    for split in chosen:
+        done = set(table.loc[table["split"] == split.name, "method"]) if len(table) else set()
+        rows = []
+        for name in given.method or known:
+            if name in done:
+                continue
+            start = time.perf_counter()
+            try:
+                said, density = known[name](split, given.seed)
+                row = score(split, said, density, given.seed)
+            except (BayescaleError, np.linalg.LinAlgError) as error:
+                row = {"dataset": split.dataset, "split": split.name, "failed": str(error)[:200]}
+            seconds = time.perf_counter() - start
+            about = record.provenance(given.seed)
+            rows.append({"method": name, **row, "seconds": seconds, **about})
+        if rows:
+            table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+            record.write(given.out, table)
+            print(f"{split.name}: {', '.join(row['method'] for row in rows)}", flush=True)
+
+
+def run_ours(given: argparse.Namespace) -> None:
+    """Score bayescale at the given options under the given name."""
+    options = {k: v for k in ("noise", "pool") if (v := getattr(given, k)) is not None}
+    table = record.read(given.out)
+    done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
+    todo = [split for split in wanted(given.dataset) if split.name not in done]
+    said = methods.bayescale(todo, given.seed, given.law, given.store, **options)
+    for split, draws, density, about in said:
+        row = {"method": given.name, **score(split, draws, density, given.seed), **about}
+        row |= record.provenance(given.seed)
+        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+        record.write(given.out, table)
+
+
+def show_splits(given: argparse.Namespace) -> None:
+    """Print the splits."""
+    rows = [
+        {
+            "split": s.name,
+            "law": s.law,
+            "n_train": len(s.train),
+            "n_test": len(s.test),
+            "distance": s.distance,
+            "weight": s.weight,
+        }
+        for s in wanted(given.dataset)
+    ]
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+def show_summary(given: argparse.Namespace) -> None:
+    """Summarise tables of scores into one."""
+    table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
+    macro = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    summary = summarise(macro).assign(**record.provenance(0))
+    record.write(given.out, summary)
+    shown = ["method", "quantity", "against", "value", "lower", "upper", "worst_dataset"]
+    print(summary[shown].to_string(index=False))
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Ordered backtests over public ladders.")
+    commands = parser.add_subparsers(required=True)
+    for name, verb, out in (
+        ("splits", show_splits, None),
+        ("baselines", run_baselines, OUT),
+        ("benchmark", run_benchmark, BENCHMARK),
+        ("ours", run_ours, None),
+        ("summary", show_summary, SUMMARY),
+    ):
+        one = commands.add_parser(name)
+        one.set_defaults(verb=verb)
+        if name != "splits":
+            one.add_argument("--out", type=Path, default=out, required=out is None)
+        if name == "summary":
+            one.add_argument("tables", type=Path, nargs="+")
+        else:
+            one.add_argument("--dataset", action="append")
+            one.add_argument("--seed", type=int, default=0)
+        if name in ("baselines", "benchmark"):
+            known = methods.BASELINES if name == "baselines" else methods.CURVE_FORMS
+            one.add_argument("--method", action="append", choices=list(known))
+        if name == "ours":
+            one.add_argument("--name", required=True, help="of this treatment, in the table")
+            for option in ("--law", "--noise", "--pool", "--store"):
+                one.add_argument(option)
+    given = parser.parse_args()
+    given.verb(given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""A law that bends: the walk's covariance, its weights, and predictions that widen with distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bayescale as bs
+from bayescale import bends
+from bayescale.errors import BayescaleError, LawError
+
+places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
+
+
+def walk_of_runs(seed: int = 0, runs: int = 30) -> tuple[bends.Walk, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    columns = 10 ** np.column_stack([rng.uniform(6, 9, runs), rng.uniform(8, 10, runs)])
+    return bends.Walk.of(columns), columns
+
+
+@given(places)
+def test_covariances_are_covariances(decades):
+    at = np.array(decades)[:, None]
+    assert np.linalg.eigvalsh(bends.covariance(at, at)).min() > -1e-9
+
+
+def test_covariance_is_that_of_a_twice_summed_walk():
+    """Against slopes that gain independent normal steps, summed by brute force."""
+    rng = np.random.default_rng(1)
+    step = 0.01
+    slopes = np.cumsum(np.sqrt(step) * rng.standard_normal((20_000, 200)), axis=1)
+    paths = np.cumsum(step * slopes, axis=1)
+    one, two = paths[:, 99], paths[:, 199]  # one decade from the middle, and two
+    told = bends.covariance(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0]]))
+    assert np.cov(one, two) == pytest.approx(told, rel=0.04)
+    assert bends.covariance(np.array([[-1.0]]), np.array([[1.0]]))[0, 0] == 0.0
+
+
+def test_weights_give_back_the_covariance_among_the_runs():
+    walk, columns = walk_of_runs()
+    features = walk.features(columns)
+    at = walk.places(columns)
+    whole = bends.covariance(at, at)
+    assert features @ features.T == pytest.approx(whole, abs=0.02 * np.max(whole))
+
+
+def test_a_walk_goes_on_beyond_the_runs_and_widens():
+    walk, columns = walk_of_runs()
+    rng = np.random.default_rng(2)
+    far = np.median(columns, axis=0) * 10.0 ** np.array([[0.0], [1.0], [2.0], [3.0]])
+    given_weights = walk.draw(far, np.zeros((4000, bends.WEIGHTS)), 4000, rng).std(axis=0)
+    never_seen = walk.draw(far, None, 4000, rng).std(axis=0)
+    assert np.all(np.diff(given_weights) > 0)
+    assert given_weights[0] < 0.1 * never_seen[1]
+    assert np.all(given_weights < never_seen + 0.05)
+    growth = np.log(never_seen[3] / never_seen[2]) / np.log(3.0 / 2.0)
+    assert growth == pytest.approx(1.5, abs=0.25)
+
+
+@pytest.fixture(scope="module")
+def bent_runs():
+    """A power law whose exponent falls with scale: no floor explains it."""
+    rng = np.random.default_rng(5)
+    size = np.geomspace(1e6, 1e9, 24)
+    u = np.log10(size / 3e7)
+    loss = 2.5 * np.exp(-0.25 * u + 0.03 * u**2) * np.exp(0.004 * rng.standard_normal(24))
+    return bs.read_runs({"N": size, "D": 20 * size, "loss": loss, "run": range(24)})
+
+
+@pytest.fixture(scope="module")
+def fits(bent_runs):
+    law = bs.load_law("power_law").with_columns(x="N")
+    options = {"noise": "normal", "progress": False, "strict": False, "draws": 500, "warmup": 500}
+    return {
+        name: bs.fit(law, bent_runs, discrepancy=name, seed=3, **options)
+        for name in ("none", "bend")
+    }
+
+
+@pytest.mark.slow
+def test_intervals_widen_beyond_the_data_and_not_inside(fits):
+    targets = {"N": [3e7, 1e10, 1e12]}
+    widths = {}
+    for name, fit in fits.items():
+        table = bs.predict(fit, targets, kind="mean").table
+        widths[name] = np.log(table["upper_95"] / table["lower_95"]).to_numpy()
+    assert widths["bend"][0] < 0.02
+    assert widths["bend"][2] > widths["bend"][1] > widths["bend"][0]
+    assert widths["bend"][2] > 3.0 * widths["none"][2]
+    assert "sd(bend)" in bs.summary(fits["bend"]).index
+    assert not any(map(bends.is_weight, bs.summary(fits["bend"]).index))
+
+
+@pytest.mark.slow
+def test_a_saved_fit_bends_as_before(fits, tmp_path):
+    fit = fits["bend"]
+    again = bs.load(bs.save(fit, tmp_path / "fit.nc"))
+    targets = {"N": [1e8, 1e11]}
+    one, two = (bs.predict(f, targets, seed=4).draws.to_numpy() for f in (fit, again))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.slow
+def test_decisions_by_parameters_refuse_a_bent_law(fits):
+    from bayescale.prediction import parameter_draws
+
+    with pytest.raises(BayescaleError, match="law bends"):
+        parameter_draws(fits["bend"], {"N": [1e9]})
+
+
+def test_what_can_not_bend_says_so(bent_runs):
+    law = bs.load_law("power_law").with_columns(x="N")
+    with pytest.raises(BayescaleError, match="discrepancy 'bent' is not known; choose one of"):
+        bs.fit(law, bent_runs, discrepancy="bent", progress=False)
+    table = bent_runs.table.assign(a=["x", "y"] * 12, b=["u"] * 12 + ["v"] * 12)
+    crossed = law.varying({"alpha": ["a", "b"]})
+    with pytest.raises(LawError, match="bends by one grouping column at most"):
+        bs.fit(crossed, bs.read_runs(table, law=crossed), discrepancy="bend", progress=False)
