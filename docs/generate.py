@@ -6,6 +6,7 @@ import re
 import shutil
 from html import escape
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import click
 from docutils import nodes
@@ -20,7 +21,7 @@ from bayescale.reporting.mathml import mathml
 
 HERE = Path(__file__).resolve().parent
 MADE = HERE / "_made"
-CHAPTERS = {  # in the order of the work; a public name that is missing here is an error
+CHAPTERS = {  # in the order of the work; what is missing here comes last, as "More"
     "Runs and laws": (*("read_runs", "Runs", "laws", "load_law", "Law", "prior_predictive"),),
     "Fitting": ("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
     "Answers": (
@@ -119,7 +120,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 def api() -> str:
     """Every public name, from its docstring."""
     known = [name for names in CHAPTERS.values() for name in names]
-    modules = {"datasets", "plots"}
+    modules = {n for n in bs.__all__ if isinstance(getattr(bs, n), ModuleType)}
     missing = sorted(set(bs.__all__) - set(known) - modules)
     parts = ["# Python", "`import bayescale as bs`; every name below is `bs.NAME`."]
     chapters = dict(CHAPTERS) | ({"More": tuple(missing)} if missing else {})
@@ -129,7 +130,22 @@ def api() -> str:
     parts += ["## Figures", "Each returns its axes and tidy data as a `Plot`."]
     parts += [_entry("bayescale.plots", name) for name in ("Plot", *plots)]
     parts += ["## Data sets", *(_entry("bayescale.datasets", n) for n in ("names", "info", "load"))]
+    for module in sorted(modules - {"datasets", "plots"}):
+        own = sorted(_public(getattr(bs, module)))
+        parts += [f"## bs.{module}", *(_entry(f"bayescale.{module}", name) for name in own)]
     return "\n\n".join(parts) + "\n"
+
+
+def _public(module: ModuleType) -> list[str]:
+    """Classes and functions of the package that a module shows, and not those it only uses."""
+    home = module.__name__
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and (isinstance(value, type) or isinstance(value, FunctionType))
+        and value.__module__.startswith(home)
+    ]
 
 
 def _entry(module: str, name: str) -> str:
