@@ -3,7 +3,10 @@
 const law = (() => {
   const calls = {
     exp: Math.exp, log: Math.log, log10: Math.log10, sqrt: Math.sqrt, abs: Math.abs,
-    minimum: Math.min, maximum: Math.max,
+    minimum: Math.min, maximum: Math.max, log2: Math.log2, log1p: Math.log1p, expm1: Math.expm1,
+    tanh: Math.tanh, softplus: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+    sigmoid: (x) => 1 / (1 + Math.exp(-x)), logit: (p) => Math.log(p) - Math.log1p(-p),
+    inv_cloglog: (x) => -Math.expm1(-Math.exp(x)),
   };
 
   function evaluate(node, names) {

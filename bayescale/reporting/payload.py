@@ -9,11 +9,16 @@ import pandas as pd
 
 from bayescale import costs
 from bayescale.fitting import Fit
-from bayescale.grammar import Binary, Call, Minus, Name, Node, Number
+from bayescale.grammar import Binary, Call, Minus, Name, Node, Number, Solve, children
 from bayescale.prediction import compute_of, parameter_draws
 from bayescale.reporting.answers import MOST_GROUPS, cost_of, groups
 
 DRAWS = 500
+# Of `law.js`.
+PAGE_FUNCTIONS = frozenset(
+    "exp log log10 log2 sqrt abs minimum maximum log1p expm1 tanh softplus sigmoid logit"
+    " inv_cloglog".split()
+)
 _DIGITS = 8
 TOLERANCE = 0.005
 
@@ -32,10 +37,13 @@ def payload_of(fit: Fit, draws: int = DRAWS, seed: int = 0) -> dict[str, Any] | 
     Returns
     -------
     dict or None
-        None where the law is a Python function.
+        None where a page can't compute the law's value: of a Python function, of an implicit law,
+        with a function that the page has not, or of a law that bends.
     """
     law = fit.law
-    if law.formula is None:
+    if law.formula is None or fit.model.structure.bend is not None:
+        return None
+    if not computable(law.formula.program):
         return None
     chosen = groups(fit)[:MOST_GROUPS]
     columns = [v.column for v in law.variables.values()]
@@ -59,6 +67,13 @@ def payload_of(fit: Fit, draws: int = DRAWS, seed: int = 0) -> dict[str, Any] | 
         "shown": len(few),
         "draws": total,
     }
+
+
+def computable(node: Node) -> bool:
+    """Whether `law.js` can walk a tree."""
+    if isinstance(node, Solve) or (isinstance(node, Call) and node.function not in PAGE_FUNCTIONS):
+        return False
+    return all(map(computable, children(node)))
 
 
 def tree_of(node: Node) -> list[Any]:
