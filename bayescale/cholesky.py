@@ -15,10 +15,23 @@ UNROLLED = 10
 
 
 def inverse_cholesky(matrix: Array, xp: Any) -> Array:
-    """Lower triangular W with ``W matrix W' = 1``, for one matrix or a batch."""
+    """Lower triangular W with ``W matrix W' = 1``, for one matrix or a batch.
+
+    NaN for a matrix that rounding has left without one, so that its density is no number either.
+    """
     if xp is np:
-        return np.linalg.inv(np.linalg.cholesky(matrix))
+        return _inverse_in_numpy(matrix)
     return _traced_inverse_cholesky()(matrix)
+
+
+def _inverse_in_numpy(matrix: np.ndarray) -> np.ndarray:
+    try:
+        return np.linalg.inv(np.linalg.cholesky(matrix))
+    except np.linalg.LinAlgError:
+        if matrix.ndim == 2:
+            return np.full_like(matrix, np.nan)
+        parts = [_inverse_in_numpy(part) for part in matrix.reshape(-1, *matrix.shape[-2:])]
+        return np.stack(parts).reshape(matrix.shape)
 
 
 def _eliminate(matrix: Array) -> Array:

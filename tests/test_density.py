@@ -12,6 +12,7 @@ from numpyro.infer.util import potential_energy
 
 import bayescale as bs
 from bayescale import spreads
+from bayescale.cholesky import inverse_cholesky
 from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.fitting import _adapt
@@ -208,3 +209,10 @@ def test_reference_moves_shares_with_it():
     after = to_natural(model.structure, eta, reference_inputs(moved), np)
     assert after["A"] == pytest.approx(2 * before["A"], rel=1e-12)
     assert after["E"] == pytest.approx(before["E"], rel=1e-12)
+
+
+def test_a_matrix_without_a_factor_spoils_no_other():
+    matrices = np.stack([np.eye(3), -np.eye(3), 4.0 * np.eye(3)])
+    found = inverse_cholesky(matrices, np)
+    assert found[0] == pytest.approx(np.eye(3)) and found[2] == pytest.approx(0.5 * np.eye(3))
+    assert np.isnan(found[1]).all()

@@ -6,7 +6,8 @@ leads to them::
 
     python tests/studies/extrapolation.py            # resumes; --again to redo everything
 
-A row is one data set, cut and method (ours by law), with the scores of `bayescale.backtest` (all
+A row is one data set, cut and method (ours by law, and with a law that bends where one group makes
+that affordable), with the scores of `bayescale.backtest` (all
 but ``are`` on log loss; ``width_*`` and ``interval_score_*`` by level). Our fits use default
 settings and are kept whatever their diagnostics say; ``ok`` and ``max_rhat`` tell.
 """
@@ -32,6 +33,7 @@ from bayescale.runs import Runs
 
 OUT = record.RESULTS / "extrapolation.csv"
 LAWS = ("bottleneck", "chinchilla")
+BENT = "chinchilla"
 OURS = "bayescale"
 BASELINES = ("best_so_far", "log_linear", "huber_bootstrap", "vpnls")
 QUANTILES = (0.4, 0.5, 0.6, 0.7, 0.8)
@@ -47,6 +49,12 @@ class Part:
     dataset: str
     runs: Runs
     cut: str
+    bends: bool = False
+
+    @property
+    def treatments(self) -> list[tuple[str, str]]:
+        """Laws and discrepancies to fit."""
+        return [(law, "none") for law in LAWS] + ([(BENT, "bend")] if self.bends else [])
 
     @property
     def fingerprint(self) -> str:
@@ -70,21 +78,28 @@ def chinchilla_parts() -> list[Part]:
     except BayescaleError as error:
         print(f"left out: {error}")
         return []
-    return [Part(CHINCHILLA, runs, CHINCHILLA_CUT)]
+    return [Part(CHINCHILLA, runs, CHINCHILLA_CUT, bends=True)]
 
 
 def score(part: Part, seed: int, trial: dict[str, int]) -> pd.DataFrame:
     """Scores of our fits and of the baselines on one cut."""
     options = {"on_failed": "drop", "seed": seed}
     rows = []
-    for law in LAWS:
+    for law, discrepancy in part.treatments:
         ours = backtest(
-            load_law(law), part.runs, part.cut, progress=False, strict=False, **options, **trial
+            load_law(law),
+            part.runs,
+            part.cut,
+            discrepancy=discrepancy,
+            progress=False,
+            strict=False,
+            **options,
+            **trial,
         )
         seen = diagnose(ours.fit)
         rows.append(
             {
-                "method": f"{OURS} {law}",
+                "method": f"{OURS} {law}" + (f", {discrepancy}" if discrepancy != "none" else ""),
                 **scoring.flat(ours.metrics),
                 "ok": seen.ok,
                 "max_rhat": seen.max_rhat,
