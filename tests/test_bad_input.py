@@ -96,7 +96,7 @@ about = "the exponent"
 FILES |= {
     "short.toml": CARD,
     "caret.toml": CARD.replace('"E + A / N**alpha"', '"E + A/N^alpha"'),
-    "unknown_function.toml": CARD.replace("E + A / N**alpha", "E + A / tanh(N**alpha)"),
+    "unknown_function.toml": CARD.replace("E + A / N**alpha", "E + A / frob(N**alpha)"),
     "unknown_name.toml": CARD.replace("E + A / N**alpha", "E + A / M**alpha"),
     "calls_python.toml": CARD.replace("E + A / N**alpha", "E + __import__('os').getcwd()"),
     "negative_share.toml": CARD.replace("LogNormal(log(0.3), 1.0)", "Normal(0.3, 1.0)"),

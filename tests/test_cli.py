@@ -14,7 +14,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -324,15 +323,23 @@ def test_an_interrupted_fit_leaves_no_file(tmp_path):
     (tmp_path / "runs.csv").write_text(CSV, encoding="utf-8")
     words = ["fit", "runs.csv", "--law", "chinchilla", "--columns", "N=params", "D=tokens"]
     words += ["--draws", "1000000", "--out", "fit.nc"]
-    process = subprocess.Popen([sys.executable, "-m", "bayescale", *words], cwd=tmp_path,
-                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayescale", *words],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background
+    )  # ignores it, and hands that on
     assert process.stderr is not None
-    process.stderr.readline()  # the first note: the table has been read
-    time.sleep(4)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
-    assert "bayescale: interrupted; nothing was written" in process.stderr.read()
-    process.stderr.close()
+    try:
+        process.stderr.readline()  # the first note: the table has been read
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert "bayescale: interrupted; nothing was written" in process.stderr.read()
+    finally:
+        process.kill()
+        process.stderr.close()
     assert [path.name for path in tmp_path.iterdir()] == ["runs.csv"]
 
 

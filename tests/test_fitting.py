@@ -140,7 +140,7 @@ def test_rows_that_nobody_repeats_sum_to_the_joint_likelihood(small_fit):
     ("options", "message"),
     [
         ({"noise": "cauchy"}, "choose one of t, normal"),
-        ({"discrepancy": "gp"}, "there is none yet"),
+        ({"discrepancy": "gp"}, "choose one of none, bend"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"pool": {"gamma": ["family"]}}, "no parameter 'gamma'"),
         ({"prior": {"gamma": "Normal(0, 1)"}}, "no parameter 'gamma'"),

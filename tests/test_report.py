@@ -370,7 +370,11 @@ def test_the_page_walks_every_operation_as_python_does(html, browser):
         got = browser.run(
             "return law.evaluate(arguments[0], arguments[1])", tree_of(expression.program), values
         )
-        assert got == pytest.approx(float(expression(values)), rel=1e-12), formula
+        expected = float(expression(values))
+        if np.isfinite(expected):
+            assert got == pytest.approx(expected, rel=1e-12), formula
+        else:  # which JSON has no word for
+            assert got is None, formula
 
 
 def test_the_sliders_answer_as_predict_and_allocate_do(small_fit, html, browser):
