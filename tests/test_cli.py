@@ -324,13 +324,11 @@ def test_an_interrupted_fit_leaves_no_file(tmp_path):
     (tmp_path / "runs.csv").write_text(CSV, encoding="utf-8")
     words = ["fit", "runs.csv", "--law", "chinchilla", "--columns", "N=params", "D=tokens"]
     words += ["--draws", "1000000", "--out", "fit.nc"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bayescale", *words],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background
-    )  # ignores it, and hands that on
+    # A job in the background ignores interruptions, and hands that on to what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen([sys.executable, "-m", "bayescale", *words], cwd=tmp_path,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     try:
         process.stderr.readline()  # the first note: the table has been read
