@@ -374,3 +374,19 @@ def test_chinchilla_optima_at_gophers_budget():
         N = optimal_N(lambda N, D, p=params: law(p, N=N, D=D), 5.76e23)
         assert pytest.approx(size, rel=0.003) == N
         assert 5.76e23 / 6 / N**2 == pytest.approx(ratio, rel=0.005)
+
+
+FIRST = ("bottleneck", "chinchilla", "kaplan", "overtraining", "power_law")
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_cards_stand_as_they_did(name):
+    """Every parameter pooled by family, gamma apart; every set checked, and every check holds."""
+    law = load_law(name)
+    for parameter in law.parameters.values():
+        assert parameter.varies == ("family",) or (name, parameter.name) == ("bottleneck", "gamma")
+    assert max(map(len, law.text.splitlines())) < 260
+    assert (name == "bottleneck") != law.verified
+    if law.verified:
+        assert law.check()["ok"].all()
+        assert set(law.published) == {check.set for check in law.checks}
