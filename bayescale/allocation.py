@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import what_changes
+from bayescale import drawn_laws, what_changes
 from bayescale.budgets import Utility, choose_size, judge_of, plan_budget
 from bayescale.costs import (
     Cost,
@@ -261,7 +261,7 @@ def surface_of(
     law
         Law of N and D.
     params
-        Draws of its parameters, each of shape ``(sample, 1)``.
+        Draws of its parameters, each of shape ``(sample, 1)``; see `drawn_laws.values`.
     others
         Values of the law's other variables, by column.
     training
@@ -272,14 +272,13 @@ def surface_of(
     callable
         ``(N, D) -> (sample, k)``.
     """
-    kept = {name: np.asarray(params[name], dtype=float) for name in law.parameters}
     columns = [v.column for v in law.variables.values()]
     fixed = {name: others[name] for name in columns if name in others}
 
     def surface(N: Floats, D: Floats) -> Floats:
         compute = {"C": training_flops(training, N, D)} if "C" in columns else {}
         own = {**fixed, **further_columns(training, N, D), **compute, "N": N, "D": D}
-        return np.asarray(law.mean(kept, own, np), dtype=float)
+        return drawn_laws.values(law, params, own)
 
     return surface
 

@@ -39,9 +39,15 @@ def group_sds(factor: Factor, log_sd: Array, xp: Any) -> Array:
     """Sd of every varied coordinate, learned or fixed; shape (..., varied)."""
     n = len(factor.varied)
     fixed = np.where(factor.learned, 0.0, factor.fixed_sd) if n else np.zeros(0)
+    fixed[n - factor.tied :] = 0.0
     if not factor.learned_index:
         return xp.broadcast_to(xp.asarray(fixed), (*log_sd.shape[:-1], n))
-    return spread(xp.exp(log_sd), factor.learned_index, n) + fixed
+    if not factor.tied:
+        return spread(xp.exp(log_sd), factor.learned_index, n) + fixed
+    whose = np.zeros((len(factor.learned_index), n))
+    for row, k in enumerate(factor.learned_index):
+        whose[row, factor.members(k)] = 1.0
+    return xp.exp(log_sd) @ whose + fixed
 
 
 def _pair_masks(factor: Factor) -> list[tuple[np.ndarray, np.ndarray]]:

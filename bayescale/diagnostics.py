@@ -233,7 +233,7 @@ def _prior_warnings(fit: Fit) -> list[str]:
             f"prior and data conflict: the mean observed log loss lies {z:+.1f} prior predictive sd"
             f" from the prior's mean; look at prior_summary and at the units of N, D and loss"
         )
-    for factor in fit.model.structure.factors:
+    for factor in fit.model.structure.grouping:
         if 2 < len(factor.levels) < FEW_LEVELS and factor.learned_index:
             out.append(
                 f"only {len(factor.levels)} levels of {factor.name}: its group sds are mostly prior"
@@ -297,10 +297,11 @@ def _fit_priors(fit: Fit) -> pd.DataFrame:
     for factor in fit.model.structure.factors:
         for k in factor.learned_index:
             p = fit.model.structure.parameters[factor.varied[k]]
-            name = f"sd({p.name}|{factor.name})"
+            name = fit.model.structure.sd_name(factor, k)
             prior = p.group_sd.quantile([0.025, 0.5, 0.975])
             after = np.quantile(posterior[name].to_numpy(), [0.025, 0.5, 0.975])
-            rows.append((name, p.group_sd.text, "relative change", *prior, *after, ""))
+            on, why = ("value", p.about) if is_weight(p.name) else ("relative change", "")
+            rows.append((name, p.group_sd.text, on, *prior, *after, why))
     names = ["prior", "on", "prior_lower", "prior_median", "prior_upper"]
     names += ["posterior_lower", "posterior_median", "posterior_upper", "why"]
     return pd.DataFrame(rows, columns=["parameter", *names]).set_index("parameter")

@@ -95,7 +95,7 @@ class Fit:
     @property
     def groups(self) -> dict[str, list[str]]:
         """Grouping columns and their levels, as fitted."""
-        return {f.name: list(f.levels) for f in self.model.structure.factors}
+        return {f.name: list(f.levels) for f in self.model.structure.grouping}
 
     @cached_property
     def position(self) -> Position:

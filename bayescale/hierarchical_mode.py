@@ -7,10 +7,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayescale import spreads
-from bayescale.density import Position, effects_log_prior, group_coordinates, group_precision
+from bayescale.density import (
+    Position,
+    effects_log_prior,
+    group_coordinates,
+    group_precision,
+    group_sds,
+)
 from bayescale.geometry import unwhiten
 from bayescale.group_likelihood import Terms, positive
 from bayescale.model import Model, Structure
+from bayescale.prior_table import PriorTable
+from bayescale.priors import Prior
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
 
 MODE_STEPS = 60
@@ -139,17 +147,31 @@ def _update_sds(
         if not index:
             updated.append(position.log_sd[f])
             continue
-        effects = position.effects[f][:, index]
+        effects = position.effects[f]
         variance = np.zeros_like(effects)
         if f == structure.block:
             prior = group_precision(factor, position.log_sd[f], position.corr[f], np)
             inverse = np.linalg.inv(quadratic.uu + prior)
-            variance = np.einsum("lvv->lv", inverse)[:, index]
+            variance = np.einsum("lvv->lv", inverse)
         else:
-            variance = np.exp(2 * position.log_sd[f])[None, :] * 0.25
+            variance = variance + 0.25 * group_sds(factor, position.log_sd[f], np) ** 2
         total = np.sum(effects**2 + variance, axis=0)
         scale = np.array([factor.fixed_sd[k] for k in index])
         n = len(factor.levels) - 1
-        squared = 0.5 * scale**2 * (-n + np.sqrt(n**2 + 4 * total / scale**2))
-        updated.append(0.5 * np.log(np.clip(squared, (0.05 * scale) ** 2, None)))
+        squared = 0.5 * scale**2 * (-n + np.sqrt(n**2 + 4 * total[index] / scale**2))
+        found = 0.5 * np.log(np.clip(squared, (0.05 * scale) ** 2, None))
+        for place, k in enumerate(index):
+            members = factor.members(k)
+            if len(members) > 1:
+                prior = structure.parameters[factor.varied[k]].group_sd
+                count = len(factor.levels) * len(members)
+                found[place] = _shared_log_sd(prior, count, float(np.sum(total[members])))
+        updated.append(found)
     return tuple(updated)
+
+
+def _shared_log_sd(prior: Prior, count: int, total: float) -> float:
+    """Most probable log sd of `count` values whose squares sum to `total`."""
+    grid = np.linspace(*np.log(np.asarray(prior.quantile([1e-4, 1.0 - 1e-4]))), 400)
+    density = PriorTable.of([prior]).log_density(grid[:, None], np)
+    return float(grid[np.argmax(density - count * grid - 0.5 * total * np.exp(-2.0 * grid))])

@@ -13,9 +13,10 @@ from typing import TypeGuard
 
 import numpy as np
 
-from bayescale.bends import Bend, Walk, Weight
+from bayescale.bends import SCALE, Bend, Weight, is_weight
 from bayescale.law import Law, Parameter
 from bayescale.noise import Noise, NoiseParameter
+from bayescale.walks import Walk
 
 FEW_LEVELS = 5
 
@@ -47,7 +48,11 @@ def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Param
 
 @dataclass(frozen=True)
 class Factor:
-    """A grouping column and the coordinates whose values differ by its levels."""
+    """A grouping column and the coordinates whose values differ by its levels.
+
+    The last ``1 + tied`` of them share one sd, that of the first of these: the weights of a bend.
+    Where runs have no groups, a factor without name and with one level holds such weights.
+    """
 
     name: str
     levels: tuple[str, ...]
@@ -55,10 +60,16 @@ class Factor:
     pairs: tuple[tuple[int, int], ...] = ()
     learned: tuple[bool, ...] = ()
     fixed_sd: tuple[float, ...] = ()
+    tied: int = 0
 
     @property
     def learned_index(self) -> tuple[int, ...]:
         return tuple(i for i, learned in enumerate(self.learned) if learned)
+
+    def members(self, k: int) -> list[int]:
+        """Places among the varied whose sd is that of place `k`, a learned one."""
+        first = len(self.varied) - 1 - self.tied
+        return list(range(first, len(self.varied))) if self.tied and k == first else [k]
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,16 @@ class Structure:
             base[i] = value
         return base
 
+    def sd_name(self, factor: Factor, k: int) -> str:
+        """Name of the sd of a factor's k-th varied coordinate."""
+        name = self.names[factor.varied[k]]
+        return SCALE if is_weight(name) else f"sd({name}|{factor.name})"
+
+    @cached_property
+    def grouping(self) -> tuple[Factor, ...]:
+        """The factors that are grouping columns."""
+        return tuple(f for f in self.factors if f.name)
+
     @cached_property
     def block(self) -> int | None:
         """The factor whose effects are eliminated level by level: the one with most levels."""
@@ -125,7 +146,7 @@ class Structure:
         )
         formula = law.text or id(law.function)
         factors = tuple(
-            (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
+            (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd, f.tied) for f in self.factors
         )
         return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import WEIGHTS, Bend, Walk, Weight, walks, weight_name
+from bayescale.bends import Bend, Weight, weight_name
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.law import Law, Parameter
 from bayescale.model import Arrays, Factor, Model, Reference, Structure
 from bayescale.noise import NOISE_NAMES, NoiseParameter, build_noise
 from bayescale.priors import Prior
+from bayescale.walks import WEIGHTS, Walk, walks
 
 CORRELATE_FROM = 8
 DISCREPANCIES = ("none", "bend")
@@ -117,6 +118,8 @@ def build_model(
                 f"parameters vary by {', '.join(factor_levels)}: a law bends by one grouping column"
                 f" at most; pool by one of them, or leave discrepancy= out"
             )
+        if not factor_levels:
+            factor_levels[""] = ("",)
         bend = Bend(tuple(factor_levels))
     parameters = [
         *law.parameters.values(),
@@ -158,7 +161,12 @@ def _build_factor(
 ) -> Factor:
     varied = tuple(i for i, _ in members)
     learned, fixed = [], []
-    for _, parameter in members:
+    weights = [k for k, (_, parameter) in enumerate(members) if isinstance(parameter, Weight)]
+    for k, (_, parameter) in enumerate(members):
+        if k in weights:
+            learned.append(k == weights[0])
+            fixed.append(float(parameter.group_sd.quantile(0.5)))
+            continue
         separate = getattr(parameter, "pooling", "partial") == "none"
         is_learned = not separate and len(levels) > CONTRAST_LEVELS
         learned.append(is_learned)
@@ -166,7 +174,8 @@ def _build_factor(
             fixed.append(_real_moments(parameter.prior)[1])
         else:
             fixed.append(float(parameter.group_sd.args[0]))
-    if len(levels) == CONTRAST_LEVELS and any(not x for x in learned):
+    unlearned = len(members) - len(weights) - sum(learned[: len(members) - len(weights)])
+    if len(levels) == CONTRAST_LEVELS and unlearned:
         notes.append(
             f"{name} has two levels: their differences are contrasts with a stated prior, "
             f"not a learned spread"
@@ -184,7 +193,8 @@ def _build_factor(
                 f"cor({a}, {b}|{name}) is fixed at 0: {len(levels)} levels can't tell it"
                 f" (learned from {CORRELATE_FROM} on)"
             )
-    return Factor(name, levels, varied, tuple(pairs), tuple(learned), tuple(fixed))
+    tied = max(len(weights) - 1, 0)
+    return Factor(name, levels, varied, tuple(pairs), tuple(learned), tuple(fixed), tied)
 
 
 def _real_moments(prior: Prior) -> tuple[float, float]:
@@ -274,6 +284,6 @@ def _bucket(n: int) -> int:
 
 
 def _labels(structure: Structure, table: pd.DataFrame) -> np.ndarray:
-    if not structure.factors:
-        return np.full((len(table), 0), "")
+    if not structure.grouping:
+        return np.full((len(table), len(structure.factors)), "")
     return np.stack([table[f.name].astype(str).to_numpy() for f in structure.factors], axis=1)

@@ -68,7 +68,7 @@ def numpyro_model(model: Model) -> Callable[[], None]:
         log_sd = [
             jnp.log(
                 numpyro.sample(
-                    f"sd({names[k]}|{factor.name})",
+                    structure.sd_name(factor, k),
                     structure.parameters[factor.varied[k]].group_sd.numpyro(),
                 )
             )
@@ -80,8 +80,8 @@ def numpyro_model(model: Model) -> Callable[[], None]:
         ]
         rho = [2.0 * b - 1.0 for b in unit]
         sds = jnp.asarray(factor.fixed_sd)
-        if log_sd:
-            sds = sds.at[np.array(factor.learned_index)].set(jnp.exp(jnp.stack(log_sd)))
+        for k, value in zip(factor.learned_index, log_sd, strict=True):
+            sds = sds.at[np.array(factor.members(k))].set(jnp.exp(value))
         correlation = jnp.eye(len(names))
         for (i, j), r in zip(factor.pairs, rho, strict=True):
             correlation = correlation.at[i, j].set(r).at[j, i].set(r)

@@ -87,7 +87,7 @@ def posterior_variables(
     posterior = {name: values for name, values in posterior.items() if not is_weight(name)}
     dims: dict[str, list[str]] = {}
     coords: dict[str, np.ndarray] = {}
-    if structure.factors:
+    if structure.grouping:
         dim = structure.factors[0].name if len(structure.factors) == 1 else "group"
         labels = np.array([",".join(g) for g in model.groups])
         coords[dim] = labels
@@ -100,8 +100,7 @@ def posterior_variables(
             dims[name] = [dim]
     for f, factor in enumerate(structure.factors):
         for k, i in enumerate(factor.learned_index):
-            name = f"sd({structure.names[factor.varied[i]]}|{factor.name})"
-            posterior[name] = np.exp(position.log_sd[f][..., k])
+            posterior[structure.sd_name(factor, i)] = np.exp(position.log_sd[f][..., k])
         for k, (i, j) in enumerate(factor.pairs):
             a, b = structure.names[factor.varied[i]], structure.names[factor.varied[j]]
             posterior[f"cor({a}, {b}|{factor.name})"] = np.tanh(position.corr[f][..., k])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import SCALE, WEIGHTS, weight_name
+from bayescale.bends import BEND, SCALE, is_weight, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates
-from bayescale.errors import BayescaleError, DataError
+from bayescale.errors import DataError
 from bayescale.fitting import Fit
 from bayescale.model import FEW_LEVELS, reference_inputs
+from bayescale.walks import WEIGHTS, Paths
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,6 +115,9 @@ def _level_index(fit: Fit, frame: pd.DataFrame, new_groups: str) -> list[np.ndar
     indices = []
     faults = _single_level_faults(fit, frame)
     for factor in fit.model.structure.factors:
+        if not factor.name:
+            indices.append(np.zeros(len(frame), int))
+            continue
         if factor.name not in frame.columns:
             raise DataError(
                 f"say which {factor.name} the target belongs to: {', '.join(factor.levels)}"
@@ -162,7 +167,7 @@ def _target_coordinates(fit: Fit, frame: pd.DataFrame, new_groups: str, seed: in
     for f, (factor, index) in enumerate(zip(structure.factors, indices, strict=True)):
         varied = np.array(factor.varied)
         effects = position.effects[f]
-        named = group_labels(frame, factor.name)
+        named = group_labels(frame, factor.name) if factor.name else np.full(len(frame), "")
         for label in dict.fromkeys(named[index < 0]):
             drawn = _new_effects(fit, f, position, rng)
             effects = np.concatenate([effects, drawn[:, None, :]], axis=1)
@@ -184,24 +189,20 @@ def parameter_draws(
     targets: pd.DataFrame | Mapping[str, Any],
     new_groups: str = "error",
     seed: int = 0,
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Draws of every law and noise parameter of each target's group, in the card's units.
 
     Returns
     -------
     dict of arrays, shape (sample, target)
-
-    Raises
-    ------
-    BayescaleError
-        For a fit whose law bends: its parameters are not the whole of it.
+        Of a law that bends, also `Paths` under the name "bend": see `drawn_laws.values`.
     """
+    frame = pd.DataFrame(targets)
+    params: dict[str, Any] = _parameter_draws(fit, frame, new_groups, seed)
     if fit.model.structure.bend is not None:
-        raise BayescaleError(
-            "this fit's law bends (discrepancy='bend'), so that its parameters alone don't say what"
-            " a run loses: predict losses, or decide by a fit without discrepancy"
-        )
-    return _parameter_draws(fit, pd.DataFrame(targets), new_groups, seed)
+        params = {name: values for name, values in params.items() if not is_weight(name)}
+        params[BEND] = bend_paths(fit, frame, seed)
+    return params
 
 
 def _parameter_draws(
@@ -238,24 +239,36 @@ def _log_mean(
         log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
     if structure.bend is None:
         return log_mean
-    rng = np.random.default_rng([seed, 17])
+    paths = bend_paths(fit, frame, seed)
     rows = np.stack(list(columns.values()), axis=1)
-    weights = np.stack([values[weight_name(k)] for k in range(WEIGHTS)], axis=-1)
-    named = [group[0] if group else "" for group in fit.model.groups]
-    known = dict(zip(named, fit.model.walks, strict=True))
-    if structure.factors:
-        (factor,) = structure.factors
-        of_row = group_labels(frame, factor.name)
-    else:
-        of_row = np.full(len(frame), "")
-    for label in dict.fromkeys(of_row):
-        mine = np.flatnonzero(of_row == label)
-        seen = label in known
-        walk = known[label] if seen else fit.model.walks[0]
-        of_group = weights[:, mine[0]] if seen else None
-        drawn = walk.draw(rows[mine], of_group, len(log_mean), rng)
-        log_mean[:, mine] += values[SCALE][:, mine[:1]] * drawn
+    for path in dict.fromkeys(paths.of_target):
+        mine = [k for k, own in enumerate(paths.of_target) if own is path]
+        log_mean[:, mine] += path(rows[mine])
     return log_mean
+
+
+def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int = 0) -> Paths:
+    """How the law of each target's group bends, a function for each draw.
+
+    A group has one path, whatever else is asked; a group that the fit has not seen one of its own.
+    """
+    structure = fit.model.structure
+    (factor,) = structure.factors
+    (effects,) = fit.position.effects
+    first = factor.varied.index(structure.names.index(weight_name(0)))
+    place = [structure.sd_name(factor, k) for k in factor.learned_index].index(SCALE)
+    scale = np.exp(fit.position.log_sd[0][:, place])
+    known = {(group[0] if group else ""): k for k, group in enumerate(fit.model.groups)}
+    of_row = group_labels(frame, factor.name) if factor.name else np.full(len(frame), "")
+    drawn = {}
+    for label in dict.fromkeys(of_row):
+        rng = np.random.default_rng([seed, 17, zlib.crc32(label.encode())])
+        seen = label in known
+        level = factor.levels.index(label) if seen else 0
+        weights = effects[:, level, first : first + WEIGHTS] if seen else None
+        drawn[label] = fit.model.walks[known.get(label, 0)].paths(weights, scale, rng)
+    names = tuple(v.column for v in fit.law.variables.values())
+    return Paths(names, tuple(drawn[label] for label in of_row))
 
 
 def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -412,7 +425,7 @@ def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) ->
         for name in fit.law.varies
         if name in frame and name not in fit.groups and name not in fit.runs.table
     ]
-    for factor in fit.model.structure.factors:
+    for factor in fit.model.structure.grouping:
         named = dict.fromkeys(group_labels(frame, factor.name))
         unseen = [label for label in named if label not in factor.levels]
         if unseen and len(factor.levels) < FEW_LEVELS:
@@ -453,7 +466,7 @@ def short(value: float) -> str:
 
 def _sentences(fit: Fit, table: pd.DataFrame, kind: str, level: float) -> list[str]:
     name = percent(level)
-    factors = [f.name for f in fit.model.structure.factors]
+    factors = list(fit.groups)
     out = []
     for _, row in table.iterrows():
         what = "One more run" if kind == "new-run" else "The law's value"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale import drawn_laws
 from bayescale.allocation import positive, surface_of
 from bayescale.arms import FREE, Arm, Costs, arms_of
 from bayescale.budgets import plan_budget
@@ -77,7 +78,7 @@ def recipe_surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> 
     """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place."""
     surfaces = []
     for i, arm in enumerate(arms):
-        own = {name: params[name][:, [i]] for name in fit.law.parameters}
+        own = {name: values[:, [i]] for name, values in drawn_laws.named(fit.law, params).items()}
         if is_sized(fit):
             surfaces.append(surface_of(fit.law, own, arm.target, arm.cost))
         else:
@@ -86,7 +87,9 @@ def recipe_surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> 
 
 
 def _compute_surface(fit: Fit, own: Mapping[str, Floats], arm: Arm) -> Surface:
-    return lambda C, _: np.asarray(fit.law.mean(own, {**arm.target, "C": C}, np), dtype=float)
+    columns = {v.column for v in fit.law.variables.values()} & set(arm.target)
+    fixed = {name: arm.target[name] for name in columns}
+    return lambda C, _: drawn_laws.values(fit.law, own, {**fixed, "C": C})
 
 
 def _targets(

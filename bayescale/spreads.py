@@ -41,8 +41,10 @@ def _mass_and_ramp(u: Array, xp: Any) -> tuple[Array, Array]:
     return mass, u * mass + xp.exp(-0.5 * u**2) / _ROOT_2PI
 
 
-def _placed(factor: Factor) -> bool:
-    return len(factor.levels) > FEW_GROUPS
+def _placed(factor: Factor) -> np.ndarray:
+    """Which of the learned sds have a coordinate of their own; the others' is their log."""
+    many = len(factor.levels) > FEW_GROUPS
+    return np.array([many and len(factor.members(k)) == 1 for k in factor.learned_index], bool)
 
 
 def log_sds(
@@ -51,8 +53,9 @@ def log_sds(
     """Log sds of every factor at their coordinates, and the log Jacobian."""
     found, log_jacobian = list(hyper), 0.0
     for f, factor in enumerate(structure.factors if "spreads" in quadratic else ()):
-        if _placed(factor):
-            found[f], extra = log_sd_at(hyper[f], quadratic["spreads"][f], xp)
+        placed = _placed(factor)
+        if placed.any():
+            found[f], extra = log_sd_at(hyper[f], quadratic["spreads"][f], xp, placed)
             log_jacobian = log_jacobian + extra
     return tuple(found), log_jacobian
 
@@ -63,28 +66,37 @@ def coordinates(
     """Undo `log_sds`."""
     found = list(log_sd)
     for f, factor in enumerate(structure.factors if "spreads" in quadratic else ()):
-        if _placed(factor):
-            found[f] = coordinate(log_sd[f], quadratic["spreads"][f])
+        placed = _placed(factor)
+        if placed.any():
+            own = coordinate(log_sd[f], quadratic["spreads"][f])
+            found[f] = np.where(placed, own, log_sd[f])
     return tuple(found)
 
 
 def jitter(structure: Structure) -> np.ndarray:
     """How far a start's group sds are moved, for each factor's in order."""
-    sizes = [1.0 if _placed(f) else LOG_JITTER for f in structure.factors]
-    return np.repeat(sizes, [len(f.learned_index) for f in structure.factors])
+    sizes = [np.where(_placed(f), 1.0, LOG_JITTER) for f in structure.factors]
+    return np.concatenate([np.zeros(0), *sizes])
 
 
-def log_sd_at(z: Array, spread: Array, xp: Any) -> tuple[Array, Array]:
+def log_sd_at(
+    z: Array, spread: Array, xp: Any, placed: np.ndarray | None = None
+) -> tuple[Array, Array]:
     """Log sds (..., learned) at their coordinates, and the log Jacobian (...).
 
     Parameters
     ----------
     spread : array, shape (2, learned)
         Middle, and log of the size.
+    placed : array of bool, shape (learned,), optional
+        The others' coordinates are the logs themselves.
     """
     mass, ramp = _mass_and_ramp(xp.maximum(z + spread[0], LOWEST), xp)
     log_ramp = xp.log(ramp)
-    return log_ramp + spread[1], xp.sum(xp.log(mass) - log_ramp, axis=-1)
+    found, slope = log_ramp + spread[1], xp.log(mass) - log_ramp
+    if placed is not None and not placed.all():
+        found, slope = xp.where(placed, found, z), xp.where(placed, slope, 0.0)
+    return found, xp.sum(slope, axis=-1)
 
 
 def coordinate(log_sd: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -116,7 +128,8 @@ def learn(
     """
     found = []
     for f, factor in enumerate(model.structure.factors):
-        if not _placed(factor):
+        placed = _placed(factor)
+        if not placed.any():
             found.append(np.zeros((2, len(factor.learned_index))))
             continue
         n_levels, varied = len(factor.levels), list(factor.varied)
@@ -127,7 +140,10 @@ def learn(
         linear = linear + np.einsum("lvw,lw->lv", known, position.effects[f])
         sds = group_sds(factor, position.log_sd[f], np)
         columns = []
-        for k in factor.learned_index:
+        for own, k in zip(placed, factor.learned_index, strict=True):
+            if not own:
+                columns.append((0.0, 0.0))
+                continue
             prior = model.structure.parameters[factor.varied[k]].group_sd
             others = np.where(np.arange(len(varied)) == k, 0.0, sds**-2.0)
             columns.append(_marginal(known, linear, others, k, PriorTable.of([prior]), sds[k]))

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale.bends import is_weight
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit
 from bayescale.law import Law
@@ -151,7 +152,7 @@ def _noise_pool(fit: Fit) -> dict[str, list[str]]:
     first = len(structure.law.parameters)
     for factor in structure.factors:
         for i in factor.varied:
-            if i >= first:
+            if i >= first and not is_weight(structure.names[i]):
                 pool.setdefault(structure.names[i], []).append(factor.name)
     return pool
 
@@ -159,7 +160,7 @@ def _noise_pool(fit: Fit) -> dict[str, list[str]]:
 def _correlates(fit: Fit) -> bool | None:
     if any(f.pairs for f in fit.model.structure.factors):
         return True
-    return False if fit.model.structure.factors else None
+    return False if fit.model.structure.grouping else None
 
 
 def load(path: str | Path) -> Fit:

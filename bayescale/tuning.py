@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale import drawn_laws
 from bayescale.allocation import group_of, positive
 from bayescale.costs import Cost, SixND, further_columns, training_flops
 from bayescale.errors import DataError
@@ -153,11 +154,11 @@ def optimise_with(
         return chosen
 
     few = np.unique(np.linspace(0, len(next(iter(params.values()))) - 1, _DRAWS).astype(int))
-    kept = {name: np.asarray(params[name], dtype=float)[few, 0] for name in fit.law.parameters}
+    kept = {name: values[few] for name, values in drawn_laws.named(fit.law, params).items()}
 
     def own(x: Floats) -> Floats:  # a point a draw, or one for all
-        with np.errstate(all="ignore"):
-            return np.asarray(fit.law.mean(kept, {**fixed, **inputs(x)}, np), dtype=float)
+        at = {name: np.reshape(values, (-1, 1)) for name, values in inputs(x).items()}
+        return drawn_laws.values(fit.law, kept, {**fixed, **at})[:, 0]
 
     def expected(x: Floats) -> Floats:  # a point at a time
         return np.array([np.mean(own(one[None])) for one in x])

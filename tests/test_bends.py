@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bayescale as bs
-from bayescale import bends
+from bayescale import bends, walks
 from bayescale.errors import BayescaleError, LawError
 
 places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
 
 
-def walk_of_runs(seed: int = 0, runs: int = 30) -> tuple[bends.Walk, np.ndarray]:
+def walk_of_runs(seed: int = 0, runs: int = 30) -> tuple[walks.Walk, np.ndarray]:
     rng = np.random.default_rng(seed)
     columns = 10 ** np.column_stack([rng.uniform(6, 9, runs), rng.uniform(8, 10, runs)])
-    return bends.Walk.of(columns), columns
+    return walks.Walk.of(columns), columns
 
 
 @given(places)
 def test_covariances_are_covariances(decades):
     at = np.array(decades)[:, None]
-    assert np.linalg.eigvalsh(bends.covariance(at, at)).min() > -1e-9
+    assert np.linalg.eigvalsh(walks.covariance(at, at)).min() > -1e-9
 
 
 def test_covariance_is_that_of_a_twice_summed_walk():
@@ -33,30 +34,62 @@ def test_covariance_is_that_of_a_twice_summed_walk():
     slopes = np.cumsum(np.sqrt(step) * rng.standard_normal((20_000, 200)), axis=1)
     paths = np.cumsum(step * slopes, axis=1)
     one, two = paths[:, 99], paths[:, 199]  # one decade from the middle, and two
-    told = bends.covariance(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0]]))
+    told = walks.covariance(np.array([[1.0], [2.0]]), np.array([[1.0], [2.0]]))
     assert np.cov(one, two) == pytest.approx(told, rel=0.04)
-    assert bends.covariance(np.array([[-1.0]]), np.array([[1.0]]))[0, 0] == 0.0
+    assert walks.covariance(np.array([[-1.0]]), np.array([[1.0]]))[0, 0] == 0.0
 
 
 def test_weights_give_back_the_covariance_among_the_runs():
     walk, columns = walk_of_runs()
     features = walk.features(columns)
     at = walk.places(columns)
-    whole = bends.covariance(at, at)
+    whole = walks.covariance(at, at)
     assert features @ features.T == pytest.approx(whole, abs=0.02 * np.max(whole))
 
 
 def test_a_walk_goes_on_beyond_the_runs_and_widens():
     walk, columns = walk_of_runs()
-    rng = np.random.default_rng(2)
-    far = np.median(columns, axis=0) * 10.0 ** np.array([[0.0], [1.0], [2.0], [3.0]])
-    given_weights = walk.draw(far, np.zeros((4000, bends.WEIGHTS)), 4000, rng).std(axis=0)
-    never_seen = walk.draw(far, None, 4000, rng).std(axis=0)
-    assert np.all(np.diff(given_weights) > 0)
-    assert given_weights[0] < 0.1 * never_seen[1]
-    assert np.all(given_weights < never_seen + 0.05)
+    rng, ones = np.random.default_rng(2), np.ones(4000)
+    far = 10.0 ** (walk.middle + np.array([[0.0], [1.0], [2.0], [3.0]]))
+    known = walk.paths(np.zeros((4000, walks.WEIGHTS)), ones, rng)(far).std(axis=0)
+    never_seen = walk.paths(None, ones, rng)(far).std(axis=0)
+    assert np.all(np.diff(known) > 0)
+    assert known[0] == 0.0
+    assert np.all(known < never_seen + 0.05)
     growth = np.log(never_seen[3] / never_seen[2]) / np.log(3.0 / 2.0)
-    assert growth == pytest.approx(1.5, abs=0.25)
+    assert growth == pytest.approx(1.5, abs=0.1)
+
+
+def test_paths_have_the_walk_s_covariance():
+    walk, columns = walk_of_runs(seed=1, runs=6)
+    far = np.concatenate([columns, 100.0 * columns[:2]])
+    drawn = walk.paths(None, np.full(40_000, 0.1), np.random.default_rng(3))(far)
+    at = walk.places(far)
+    told = 0.01 * walks.covariance(at, at)
+    assert np.cov(drawn.T) == pytest.approx(told, abs=0.03 * np.max(told))
+
+
+def test_a_path_given_its_weights_is_the_one_that_was_fitted():
+    walk, columns = walk_of_runs()
+    rng = np.random.default_rng(4)
+    weights = rng.standard_normal((500, walks.WEIGHTS))
+    path = walk.paths(weights, np.ones(500), rng)
+    left_out = path(columns) - weights @ walk.features(columns).T
+    at = walk.places(columns)
+    size = np.sqrt(np.diag(walks.covariance(at, at))).max()
+    assert np.abs(left_out.mean(axis=0)).max() < 0.02 * size
+    assert left_out.std(axis=0).max() < 0.1 * size
+
+
+def test_a_path_is_one_function_of_the_columns():
+    walk, columns = walk_of_runs()
+    path = walk.paths(None, np.ones(50), np.random.default_rng(5))
+    each = np.broadcast_to(columns, (50, *columns.shape))
+    np.testing.assert_allclose(path(each), path(columns))
+    np.testing.assert_allclose(path.take([3, 4])(columns), path(columns)[[3, 4]])
+    near = columns[:1] * 10.0 ** np.linspace(-6.0, 14.0, 4001)[:, None]
+    slopes = np.diff(path(near), axis=1) / 0.005
+    assert np.abs(np.diff(slopes, axis=1)).max() < 0.2  # no jump, and no kink
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +136,25 @@ def test_a_saved_fit_bends_as_before(fits, tmp_path):
 
 
 @pytest.mark.slow
-def test_decisions_by_parameters_refuse_a_bent_law(fits):
+def test_a_prediction_does_not_depend_on_what_else_is_asked(fits):
+    options = {"kind": "mean", "seed": 4}
+    alone = bs.predict(fits["bend"], {"N": [1e11]}, **options).draws.to_numpy()
+    among = bs.predict(fits["bend"], {"N": [1e8, 1e11]}, **options).draws.to_numpy()
+    np.testing.assert_array_equal(alone[:, 0], among[:, 1])
+
+
+@pytest.mark.slow
+def test_draws_of_a_bent_law_are_what_is_predicted(fits):
+    from bayescale.drawn_laws import values
     from bayescale.prediction import parameter_draws
 
-    with pytest.raises(BayescaleError, match="law bends"):
-        parameter_draws(fits["bend"], {"N": [1e9]})
+    fit = fits["bend"]
+    params = parameter_draws(fit, pd.DataFrame({"N": [1e9]}))
+    told = bs.predict(fit, {"N": [1e8, 1e12]}, kind="mean").draws.to_numpy()
+    columns = {"N": np.array([1e8, 1e12])}
+    np.testing.assert_allclose(values(fit.law, params, columns), told)
+    some = {name: drawn[[5, 7]] for name, drawn in params.items()}
+    np.testing.assert_allclose(values(fit.law, some, columns), told[[5, 7]])
 
 
 def test_what_can_not_bend_says_so(bent_runs):

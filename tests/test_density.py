@@ -38,6 +38,8 @@ CASES = {
     "a term alone": ({**ALL_SHARED, "A": ["family"]}, 1, None, "normal", None),
     "not additive": ({p: ["family"] for p in ("E", "A", "beta")}, 1, None, "t", None),
     "no floor": ({"N_c": ["family"], "alpha_N": ["family"]}, 1, None, "normal", None),
+    "bent": (GROUPED, 1, None, "t", None),
+    "bent alone": ("complete", 1, None, "normal", None),
 }
 LAWS = {"not additive": "bottleneck", "no floor": "kaplan"}
 
@@ -48,7 +50,10 @@ def build(case: str):
     parts = table["family"].str.split("-", expand=True)
     table["arch"], table["corpus"] = parts[0], parts[1]
     law, noise_pool = _adapt(bs.load_law(LAWS.get(case, "chinchilla")), pool, None)
-    return build_model(law, table, noise=noise, noise_pool=noise_pool, correlate=correlate)
+    bend = "bend" if case.startswith("bent") else None
+    return build_model(
+        law, table, noise=noise, noise_pool=noise_pool, correlate=correlate, discrepancy=bend
+    )
 
 
 def evaluate(model, position: Position) -> float:
@@ -78,7 +83,7 @@ def numpyro_parameters(model, position: Position) -> dict[str, np.ndarray]:
     for f, factor in enumerate(structure.factors):
         names = [structure.names[i] for i in factor.varied]
         for k, i in enumerate(factor.learned_index):
-            sites[f"sd({names[i]}|{factor.name})"] = position.log_sd[f][k]
+            sites[structure.sd_name(factor, i)] = position.log_sd[f][k]
         for k, (i, j) in enumerate(factor.pairs):
             sites[f"cor({names[i]}, {names[j]}|{factor.name})"] = 2.0 * position.corr[f][k]
         sites[f"effects({factor.name})"] = position.effects[f]

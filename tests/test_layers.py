@@ -21,7 +21,7 @@ card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 dataset_cards datasets
-places kernels noise bends model model_from_runs coordinates ridge density cholesky
+places kernels noise walks bends drawn_laws model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree

@@ -84,7 +84,7 @@ def _pooling(fit: Fit, name: str) -> str:
     """Over what a parameter varies in this fit, where a factor of one level says nothing."""
     structure = fit.model.structure
     place = structure.names.index(name)
-    factors = [f.name for f in structure.factors if place in f.varied]
+    factors = [f.name for f in structure.grouping if place in f.varied]
     return f"varies by {listed(factors)}" if factors else "one for all"
 
 

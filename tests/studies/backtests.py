@@ -83,7 +83,7 @@ def score_missing(
 
 def run_ours(given: argparse.Namespace) -> None:
     """Score bayescale at the given options under the given name."""
-    options = {k: v for k in ("noise", "pool") if (v := getattr(given, k)) is not None}
+    options = {k: v for k in ("noise", "pool", "discrepancy") if (v := getattr(given, k)) is not None}
     table = record.read(given.out)
     done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
     todo = [split for split in wanted(given.dataset) if split.name not in done]
@@ -146,7 +146,7 @@ def main() -> None:
             one.add_argument("--method", action="append", choices=list(known))
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
-            for option in ("--law", "--noise", "--pool", "--store"):
+            for option in ("--law", "--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
     given = parser.parse_args()
     given.verb(given)

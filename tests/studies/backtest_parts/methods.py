@@ -91,8 +91,8 @@ def bayescale(
     Parameters
     ----------
     law
-        A card for every split that lists it; the others are left out. Without it, each split's
-        default.
+        A card for every split that lists it; the others have their default. Where all of N or of D
+        are one value, the law is a power law of the cost.
     store
         `fit_many`'s folder of finished fits.
     **options
@@ -106,7 +106,7 @@ def bayescale(
     import bayescale as bs
     from bayescale.prediction import log_predictive, loss_draws
 
-    chosen = [(law or split.law, split) for split in splits if law is None or law in split.laws]
+    chosen = [(card_of(split, law), split) for split in splits]
     for name in dict.fromkeys(name for name, _ in chosen):
         members = [split for own, split in chosen if own == name]
         many = bs.fit_many(
@@ -119,6 +119,13 @@ def bayescale(
             density = log_predictive(fit, split.test)
             kept = ["ok", "max_rhat", "min_ess_bulk", "divergences"]
             yield split, draws, density, {"law": name, **seen.loc[place, kept].to_dict()}
+
+
+def card_of(split: OrderedSplit, law: str | None) -> str:
+    """Name of the card for a split."""
+    own = law if law is not None and law in split.laws else split.law
+    constant = split.train.table[["N", "D"]].nunique().min() < 2
+    return "power_law" if constant else own
 
 
 def _points(rows: pd.DataFrame) -> pointfits.Points:

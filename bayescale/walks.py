@@ -1,0 +1,207 @@
+"""Walks in log loss along the directions of a law's variables: covariance, weights, whole paths.
+
+A walk's curvature along a direction wanders without memory, from a flat start at the middle of the
+runs: an integrated random walk. Among the runs it is a handful of weights; beyond them, and for
+what the weights leave out, a path is drawn as a whole, one function of the columns for each
+posterior draw, so that predictions and decisions meet the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+WEIGHTS = 10
+STEP = 0.125  # decades between a path's knots
+BELOW, ABOVE = 4.0, 8.0  # decades of knots beyond the runs; further out slopes stay
+
+
+def directions(decades: np.ndarray) -> np.ndarray:
+    """Places along every direction (..., directions) from places (..., variables)."""
+    columns = list(np.moveaxis(decades, -1, 0))
+    pairs = combinations(range(len(columns)), 2)
+    for i, j in pairs:
+        one, other = columns[i], columns[j]
+        columns += [(one + other) / np.sqrt(2.0), (one - other) / np.sqrt(2.0)]
+    return np.stack(columns, axis=-1)
+
+
+def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Covariance of walks of unit scale between places (n, directions) and (m, directions).
+
+    Examples
+    --------
+    >>> one_decade = np.array([[1.0]])
+    >>> round(float(covariance(one_decade, one_decade)[0, 0]), 4)    # 1/3: sd 0.58 at unit scale
+    0.3333
+    """
+    a, b = np.abs(one)[:, None], np.abs(other)[None, :]
+    near, far = np.minimum(a, b), np.maximum(a, b)
+    same = one[:, None] * other[None, :] > 0
+    return np.sum(np.where(same, near**2 * (3.0 * far - near) / 6.0, 0.0), axis=-1)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The walk of one group: where its runs are, and the weights' places among them.
+
+    Attributes
+    ----------
+    middle : array, shape (variables,)
+        Mean log10 of the runs' columns.
+    at : array, shape (runs, directions)
+    loading : array, shape (runs, WEIGHTS)
+        From covariances with the runs to what each weight does.
+    """
+
+    middle: np.ndarray
+    at: np.ndarray
+    loading: np.ndarray
+
+    @classmethod
+    def of(cls, columns: np.ndarray) -> Walk:
+        """The walk of a group whose runs have these columns, (runs, variables)."""
+        decades = np.log10(columns)
+        middle = decades.mean(axis=0)
+        at = np.unique(directions(decades - middle), axis=0)
+        size, vectors = np.linalg.eigh(covariance(at, at))
+        size, vectors = size[::-1][:WEIGHTS], vectors[:, ::-1][:, :WEIGHTS]
+        kept = size > 1e-8 * max(float(size.max()), 1e-12)
+        loading = np.zeros((len(at), WEIGHTS))
+        loading[:, : len(size)][:, kept] = vectors[:, kept] / np.sqrt(size[kept])
+        return cls(middle, at, loading)
+
+    def places(self, columns: np.ndarray) -> np.ndarray:
+        """Places (..., directions) of columns (..., variables)."""
+        return directions(np.log10(columns) - self.middle)
+
+    def features(self, columns: np.ndarray) -> np.ndarray:
+        """What each weight does at rows, (rows, WEIGHTS)."""
+        return covariance(self.places(columns), self.at) @ self.loading
+
+    def paths(
+        self,
+        weights: np.ndarray | None,
+        scale: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Path:
+        """A path for each draw: weights (sample, WEIGHTS) and scale (sample,).
+
+        Without weights, the path of a group that was never seen.
+        """
+        low = np.floor((self.at.min(axis=0, initial=0.0) - BELOW) / STEP).astype(int)
+        high = np.ceil((self.at.max(axis=0, initial=0.0) + ABOVE) / STEP).astype(int)
+        sizes = high - low
+        steps = [rng.standard_normal((len(scale), n)) for n in sizes]
+        if weights is not None:
+            basis = [_basis(self.at[:, d], low[d], high[d], STEP) for d in range(self.at.shape[1])]
+            kept = np.any(self.loading != 0.0, axis=0)
+            told = self.loading[:, kept].T @ np.concatenate(basis, axis=1)
+            missing = weights[:, kept] / scale[:, None] - np.concatenate(steps, axis=1) @ told.T
+            gram = told @ told.T
+            gram += 1e-9 * np.trace(gram) * np.eye(len(gram))
+            change = missing @ np.linalg.solve(gram, told)
+            parts = np.split(change, np.cumsum(sizes)[:-1], axis=1)
+            steps = [s + c for s, c in zip(steps, parts, strict=True)]
+        slopes = tuple(
+            scale[:, None] * _slopes(s, lowest) for s, lowest in zip(steps, low, strict=True)
+        )
+        return Path(self.middle, tuple(int(n) for n in low), slopes)
+
+
+def _basis(at: np.ndarray, low: int, high: int, step: float) -> np.ndarray:
+    """What each step of slope does at places (places,), one step between neighbouring knots."""
+    nearer = np.where(np.arange(low, high) >= 0, np.arange(low, high), np.arange(low, high) + 1)
+    side = np.where(np.arange(low, high) >= 0, 1.0, -1.0)
+    beyond = np.maximum(side * at[:, None] - side * nearer * step, 0.0)
+    return np.sqrt(step) * np.where(beyond < step, beyond**2 / (2.0 * step), beyond - 0.5 * step)
+
+
+def _slopes(steps: np.ndarray, low: int) -> np.ndarray:
+    """Slopes at the knots (sample, knots) from steps outward, zero at the middle."""
+    grown = np.sqrt(STEP) * steps
+    left, right = grown[:, :-low], grown[:, -low:]
+    below = -np.cumsum(left[:, ::-1], axis=1)[:, ::-1]
+    zero = np.zeros((len(steps), 1))
+    return np.concatenate([below, zero, np.cumsum(right, axis=1)], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One function of a law's columns for each draw, in log loss, for one group.
+
+    Attributes
+    ----------
+    middle : array, shape (variables,)
+    low : tuple of int
+        First knot of each direction, in steps from the middle.
+    slopes : tuple of arrays, shape (sample, knots)
+        Along each direction, in log loss a decade; straight between knots.
+    """
+
+    middle: np.ndarray
+    low: tuple[int, ...]
+    slopes: tuple[np.ndarray, ...]
+
+    def take(self, index: Any) -> Path:
+        """Some of the draws."""
+        return replace(self, slopes=tuple(s[index] for s in self.slopes))
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """Values (sample, k) at columns (k, variables), or (sample, k, variables)."""
+        at = directions(np.log10(columns) - self.middle)
+        total = 0.0
+        for d, (low, slopes) in enumerate(zip(self.low, self.slopes, strict=True)):
+            total = total + _along(at[..., d], low, slopes)
+        return np.asarray(total)
+
+
+def _along(at: np.ndarray, low: int, slopes: np.ndarray) -> np.ndarray:
+    areas = 0.5 * STEP * (slopes[:, 1:] + slopes[:, :-1])
+    heights = np.concatenate([np.zeros((len(slopes), 1)), np.cumsum(areas, axis=1)], axis=1)
+    heights = heights - heights[:, [-low]]
+    place = np.clip(np.floor(at / STEP).astype(int) - low, 0, slopes.shape[1] - 2)
+    left = at - (place + low) * STEP
+    inside = np.clip(left, 0.0, STEP)
+
+    def pick(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+        if index.ndim == 1:
+            return values[:, index]
+        return np.take_along_axis(values, index, axis=1)
+
+    first, second = pick(slopes, place), pick(slopes, place + 1)
+    bent = pick(heights, place) + first * inside + (second - first) * inside**2 / (2.0 * STEP)
+    return bent + np.where(left < 0.0, first, second) * (left - inside)
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Paths of several targets' groups, indexed as arrays of shape (sample, target) are."""
+
+    columns: tuple[str, ...]
+    of_target: tuple[Path, ...]
+
+    def __getitem__(self, index: Any) -> Paths:
+        if isinstance(index, tuple):
+            draws, targets = index
+            chosen = np.arange(len(self.of_target))[targets]
+            several = tuple(self.of_target[i] for i in np.atleast_1d(chosen))
+            return replace(self, of_target=several)[draws]
+        if isinstance(index, slice) and index == slice(None):
+            return self
+        return replace(self, of_target=tuple(p.take(index) for p in self.of_target))
+
+    def at(self, columns: Mapping[str, Any]) -> np.ndarray:
+        """Deviation in log loss: of the only target's group at (k,) or (sample, k) columns."""
+        (path,) = self.of_target
+        given = np.broadcast_arrays(*(np.asarray(columns[c], float) for c in self.columns))
+        return path(np.stack([np.atleast_1d(g) for g in given], axis=-1))
+
+
+def walks(groups: Sequence[np.ndarray]) -> tuple[Walk, ...]:
+    """The walk of every group, from its rows' columns (rows, variables)."""
+    return tuple(Walk.of(columns) for columns in groups)
