@@ -21,7 +21,7 @@ from bayescale.costs import (
     unit_of,
 )
 from bayescale.errors import DataError, LawError
-from bayescale.surfaces import Surface, at_budget, search_range
+from bayescale.surfaces import GroupSurface, at_budget, search_range
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -127,7 +127,8 @@ def allocate(
     """Split a compute budget between parameters and tokens.
 
     The choice is the N of least expected loss over the posterior draws, not the mean of their
-    optima; how little it matters near there is the near-optimal range.
+    optima; how little it matters near there is the near-optimal range. Of a law that bends, where
+    the optimum lies is the law's own to say, with its doubt; the bend counts in the loss there.
 
     Parameters
     ----------
@@ -245,15 +246,20 @@ def allocate_with(
         tolerance=float(tolerance),
         notes=notes,
         waste=plan.waste,
-        p_target=plan.p_target,
+        p_target=plan.p_target if target is None else _chance(loss, target),
         unit=unit_of(whole),
         sensitivities=sensitivities,
     )
 
 
+def _chance(loss: Prediction, target: float) -> float:
+    """P(loss <= target), the law's bends counted."""
+    return float(np.mean(loss.draws.to_numpy() <= target))
+
+
 def surface_of(
     law: Law, params: Mapping[str, Floats], others: Mapping[str, Any], training: Cost
-) -> Surface:
+) -> GroupSurface:
     """Loss of each draw of one group's parameters, as a function of N and D.
 
     Parameters
@@ -261,7 +267,8 @@ def surface_of(
     law
         Law of N and D.
     params
-        Draws of its parameters, each of shape ``(sample, 1)``; see `drawn_laws.values`.
+        Draws of its parameters, each of shape ``(sample, 1)``; of a law that bends also its paths
+        (`drawn_laws.values`).
     others
         Values of the law's other variables, by column.
     training
@@ -269,18 +276,17 @@ def surface_of(
 
     Returns
     -------
-    callable
+    GroupSurface
         ``(N, D) -> (sample, k)``.
     """
     columns = [v.column for v in law.variables.values()]
     fixed = {name: others[name] for name in columns if name in others}
 
-    def surface(N: Floats, D: Floats) -> Floats:
+    def inputs(N: Floats, D: Floats) -> dict[str, Any]:
         compute = {"C": training_flops(training, N, D)} if "C" in columns else {}
-        own = {**fixed, **further_columns(training, N, D), **compute, "N": N, "D": D}
-        return drawn_laws.values(law, params, own)
+        return {**fixed, **further_columns(training, N, D), **compute, "N": N, "D": D}
 
-    return surface
+    return GroupSurface(law, drawn_laws.named(law, params), inputs)
 
 
 def decided_by(cost: Cost) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from bayescale.recipe_questions import (
     is_sized,
     recipe_surfaces,
 )
-from bayescale.surfaces import Surface, trace
+from bayescale.surfaces import Surface, bends_at, bent, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -245,7 +245,8 @@ def _along(cost: Cost, surface: Surface, frontier: Frontier) -> Along:
 
     def losses(log_c: float) -> Floats:
         N = np.exp(np.interp(log_c, frontier.log_c, log_n)).reshape(1, 1)
-        return surface(N, np.asarray(cost.tokens(N, np.exp(log_c)), dtype=float))[:, 0]
+        D = np.asarray(cost.tokens(N, np.exp(log_c)), dtype=float)
+        return (surface(N, D) * np.exp(bends_at(surface, N, D)))[:, 0]
 
     return losses
 
@@ -282,8 +283,10 @@ def _frontiers(
     C = np.exp(log_c)[None]
     frontiers = []
     for arm, surface in zip(arms, surfaces, strict=True):
-        own = trace(surface, arm.cost, log_c) if sized else Frontier(log_c, surface(C, C))
-        frontiers.append(own)
+        if sized:
+            frontiers.append(bent(trace(surface, arm.cost, log_c), surface, arm.cost))
+        else:
+            frontiers.append(Frontier(log_c, surface(C, C)))
     return frontiers
 
 

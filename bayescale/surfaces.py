@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bayescale import drawn_laws
+from bayescale.bends import BEND
 from bayescale.costs import Cost, Limits, SixND
 from bayescale.frontiers import Frontier
+from bayescale.law import Law
 from bayescale.optimum import Function, minimise, roots
 
 Floats = NDArray[np.float64]
 Surface = Callable[[Floats, Floats], Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSurface:
+    """Loss of each draw of a group at N and D, by the law alone, and how it bends there.
+
+    Where the optimum of a budget lies is the law's to say: a bend's path, drawn far from the runs
+    on both sides of it, has lower places than any law. How low the loss is there is not.
+    """
+
+    law: Law
+    params: Mapping[str, Any]
+    inputs: Callable[[Floats, Floats], Mapping[str, Any]]
+
+    def __call__(self, N: Floats, D: Floats) -> Floats:
+        own = {name: values for name, values in self.params.items() if name != BEND}
+        return drawn_laws.values(self.law, own, self.inputs(N, D))
+
+    def bend(self, N: Floats, D: Floats) -> Floats | float:
+        """Log loss above the law's; 0 of a law that doesn't bend."""
+        if BEND not in self.params:
+            return 0.0
+        columns = {name: np.maximum(at, 1e-9) for name, at in self.inputs(N, D).items()}
+        return self.params[BEND].at(columns)
+
+
+def bends_at(surface: Surface, N: Floats, D: Floats) -> Floats | float:
+    """How a surface bends at N and D: 0 where it is a plain function."""
+    return surface.bend(N, D) if isinstance(surface, GroupSurface) else 0.0
 
 _DECADES = 7.0  # searched on both sides of the model of one token a parameter
 _LARGEST = np.log(1e30)
@@ -97,6 +130,18 @@ def trace(surface: Surface, cost: Cost, log_c: Floats) -> Frontier:
     low, high = np.broadcast_to(low, size), np.broadcast_to(high, size)
     found = minimise(losses, low, high, points=33, iterations=10, polish=1)
     return Frontier(log_c, found.value, found.x)
+
+
+def bent(frontier: Frontier, surface: Surface, cost: Cost) -> Frontier:
+    """A traced frontier with the bend counted, along one split for all draws.
+
+    The split is the median of the draws' own best, the one that would be used.
+    """
+    assert frontier.log_n is not None
+    N = np.exp(np.median(frontier.log_n, axis=0))[None]
+    D = np.asarray(cost.tokens(N, np.exp(frontier.log_c)[None]), dtype=float)
+    factor = np.exp(bends_at(surface, N, D))
+    return replace(frontier, values=frontier.values * factor)
 
 
 def equivalent_budget(surface: Surface, cost: Cost, C: float, reached: Floats) -> Floats:

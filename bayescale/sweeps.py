@@ -16,7 +16,7 @@ from bayescale.costs import Cost, SixND, TrainingPlusInference, spent, unit_of
 from bayescale.errors import DataError
 from bayescale.frontiers import Frontier
 from bayescale.optimum import roots
-from bayescale.surfaces import Surface, at_budget, search_range, trace
+from bayescale.surfaces import Surface, at_budget, bends_at, bent, search_range, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -264,7 +264,7 @@ def requirement(
     """
     top, bottom = float(np.log(largest)), float(np.log(largest)) - 2.5 * _REACH
     steps = max(4, int(np.ceil((top - bottom) / _STEP)) + 1)
-    frontier = _whole(trace(surface, cost, np.linspace(bottom, top, steps)))
+    frontier = bent(_whole(trace(surface, cost, np.linspace(bottom, top, steps))), surface, cost)
     bottom = float(frontier.log_c[0])
     with np.errstate(invalid="ignore"):
         start = np.full(len(frontier.values), bottom)
@@ -305,13 +305,16 @@ def _best_chance(
     own = np.quantile(_own_sizes(frontier, log_c), np.linspace(0, 1, _OWN))
     grid = np.union1d(np.linspace(low, high, _SIZES), own[(own > low) & (own < high)])
     for _ in range(2):
-        chance = np.mean(at_budget(surface, cost, C)(grid[None]) <= loss, axis=0)
+        N = np.exp(grid[None])
+        D = np.maximum(np.asarray(cost.tokens(N, C), dtype=float), 1.0)
+        losses = at_budget(surface, cost, C)(grid[None]) * np.exp(bends_at(surface, N, D))
+        chance = np.mean(losses <= loss, axis=0)
         best = np.flatnonzero(chance == chance.max())
         first, last = best[0], best[-1]
-        N = float(np.exp(0.5 * (grid[first] + grid[last])))
+        middle = float(np.exp(0.5 * (grid[first] + grid[last])))
         ends = grid[max(first - 1, 0)], grid[min(last + 1, len(grid) - 1)]
         grid = np.union1d(np.linspace(*ends, _SIZES), grid[[first, last]])
-    return float(chance.max()), N
+    return float(chance.max()), middle
 
 
 def _whole(frontier: Frontier) -> Frontier:

@@ -154,7 +154,7 @@ def optimise_with(
         return chosen
 
     few = np.unique(np.linspace(0, len(next(iter(params.values()))) - 1, _DRAWS).astype(int))
-    kept = {name: values[few] for name, values in drawn_laws.named(fit.law, params).items()}
+    kept = {name: params[name][few] for name in fit.law.parameters}
 
     def own(x: Floats) -> Floats:  # a point a draw, or one for all
         at = {name: np.reshape(values, (-1, 1)) for name, values in inputs(x).items()}
