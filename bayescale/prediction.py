@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,10 @@ class Prediction:
     ----------
     table : pandas.DataFrame
         The target's columns, median, ``lower_50``, ``upper_50``, ... (equal-tailed), ``mean_log``,
-        ``sd_log`` (of log loss), ``decades_beyond`` (log10 of compute over the largest fitted).
+        ``sd_log`` (of log loss), ``decades_beyond`` (log10 of compute over the largest fitted),
+        and shares of the variance of log loss that sum to 1: ``share_law`` (parameters, a new
+        group's among them), ``share_bend`` (what the law may do beyond its runs, where it bends),
+        ``share_run`` (one run's own deviation, in a "new-run").
     draws : xarray.DataArray
         Losses, dims (sample, target).
     kind : str
@@ -213,44 +216,75 @@ def _parameter_draws(
     return to_natural(fit.model.structure, eta, reference, np)
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What log losses are the sum of, each (sample, target): see `Prediction.table`'s shares.
+
+    ``law`` is the law's value with the bend that its runs tell, ``bend`` what the law may do
+    beyond them, ``run`` a new run's own deviation.
+    """
+
+    law: np.ndarray
+    bend: np.ndarray | None = None
+    run: np.ndarray | None = None
+
+    @property
+    def total(self) -> np.ndarray:
+        """The log losses."""
+        return sum((p for p in (self.bend, self.run) if p is not None), self.law)
+
+    def shares(self) -> dict[str, np.ndarray]:
+        """Share of each part in the variance, (target,); they sum to 1."""
+        named = {"law": self.law, "bend": self.bend, "run": self.run}
+        sizes = {name: np.var(part, axis=0) for name, part in named.items() if part is not None}
+        whole = np.maximum(sum(sizes.values()), 1e-300)
+        return {name: size / whole for name, size in sizes.items()}
+
+
 def log_loss_draws(
     fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> np.ndarray:
     """Draws of log loss (sample, target) for checked targets, joint over targets."""
+    return log_loss_parts(fit, frame, kind, new_groups, seed).total
+
+
+def log_loss_parts(
+    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
+) -> Parts:
+    """Draws of log loss for checked targets, in parts."""
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
     values = _parameter_draws(fit, frame, new_groups, seed)
-    log_mean = _log_mean(fit, frame, values, seed)
+    parts = _mean_parts(fit, frame, values, seed)
     if kind == "mean":
-        return log_mean
+        return parts
     rng = np.random.default_rng([seed, 13])
     noise = fit.model.structure.noise
     noise_values = {p.name: values[p.name] for p in noise.parameters}
-    return log_mean + noise.draw(noise_values, noise_rows(fit, frame), rng, log_mean.shape)
+    run = noise.draw(noise_values, noise_rows(fit, frame), rng, parts.law.shape)
+    return replace(parts, run=run)
 
 
-def _log_mean(
+def _mean_parts(
     fit: Fit, frame: pd.DataFrame, values: Mapping[str, np.ndarray], seed: int
-) -> np.ndarray:
-    """Log of the law's value (sample, target), bent where the fit's law bends."""
-    law, structure = fit.law, fit.model.structure
+) -> Parts:
+    """Log of the law's value, bent where the fit's law bends."""
+    law = fit.law
     columns = {v.column: frame[v.column].to_numpy(float) for v in law.variables.values()}
     with np.errstate(all="ignore"):
         log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
-    if structure.bend is None:
-        return log_mean
-    paths = bend_paths(fit, frame, seed)
-    rows = np.stack(list(columns.values()), axis=1)
-    for path in dict.fromkeys(paths.of_target):
-        mine = [k for k, own in enumerate(paths.of_target) if own is path]
-        log_mean[:, mine] += path(rows[mine])
-    return log_mean
+    if fit.model.structure.bend is None:
+        return Parts(log_mean)
+    told = bend_paths(fit, frame, None).along(columns)
+    drawn = bend_paths(fit, frame, seed).along(columns)
+    return Parts(log_mean + told, drawn - told)
 
 
-def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int = 0) -> Paths:
+def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
     """How the law of each target's group bends, a function for each draw.
 
     A group has one path, whatever else is asked; a group that the fit has not seen one of its own.
+    Without a seed, what the runs tell of it: the path that each draw's weights lead to expect.
     """
     structure = fit.model.structure
     (factor,) = structure.factors
@@ -262,7 +296,8 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int = 0) -> Paths:
     of_row = group_labels(frame, factor.name) if factor.name else np.full(len(frame), "")
     drawn = {}
     for label in dict.fromkeys(of_row):
-        rng = np.random.default_rng([seed, 17, zlib.crc32(label.encode())])
+        code = zlib.crc32(label.encode())
+        rng = None if seed is None else np.random.default_rng([seed, 17, code])
         seen = label in known
         level = factor.levels.index(label) if seen else 0
         weights = effects[:, level, first : first + WEIGHTS] if seen else None
@@ -295,7 +330,7 @@ def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> 
     """Log density of the observed log loss of a new run, shape (sample, row)."""
     values = _parameter_draws(fit, table, new_groups)
     law, noise = fit.law, fit.model.structure.noise
-    log_mean = _log_mean(fit, table, values, seed=0)
+    log_mean = _mean_parts(fit, table, values, seed=0).total
     residual = np.log(table[law.response.column].to_numpy(float)) - log_mean
     rows = {k: v[:, None] for k, v in noise_rows(fit, table).items()}
     noise_values = {p.name: values[p.name][..., None] for p in noise.parameters}
@@ -377,7 +412,8 @@ def predict(
     """
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
-    log_draws = log_loss_draws(fit, frame, kind, new_groups, seed)
+    parts = log_loss_parts(fit, frame, kind, new_groups, seed)
+    log_draws = parts.total
     bad = ~np.all(np.isfinite(log_draws), axis=0)
     if bad.any():
         raise DataError(
@@ -394,6 +430,7 @@ def predict(
     table["mean_log"] = log_draws.mean(axis=0)
     table["sd_log"] = log_draws.std(axis=0, ddof=1)
     table["decades_beyond"] = decades_beyond(fit, frame)
+    table = table.assign(**{f"share_{name}": share for name, share in parts.shares().items()})
     warnings = _warnings(fit, frame, draws, max(levels))
     return Prediction(
         table, _labelled(draws), kind, _sentences(fit, table, kind, max(levels)), warnings

@@ -48,6 +48,7 @@ def bends_at(surface: Surface, N: Floats, D: Floats) -> Floats | float:
     """How a surface bends at N and D: 0 where it is a plain function."""
     return surface.bend(N, D) if isinstance(surface, GroupSurface) else 0.0
 
+
 _DECADES = 7.0  # searched on both sides of the model of one token a parameter
 _LARGEST = np.log(1e30)
 _WORTH_DECADES = 2.0

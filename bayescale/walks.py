@@ -87,16 +87,20 @@ class Walk:
         self,
         weights: np.ndarray | None,
         scale: np.ndarray,
-        rng: np.random.Generator,
+        rng: np.random.Generator | None,
     ) -> Path:
         """A path for each draw: weights (sample, WEIGHTS) and scale (sample,).
 
-        Without weights, the path of a group that was never seen.
+        Without weights, the path of a group that was never seen. Without a generator, the path
+        that is expected.
         """
         low = np.floor((self.at.min(axis=0, initial=0.0) - BELOW) / STEP).astype(int)
         high = np.ceil((self.at.max(axis=0, initial=0.0) + ABOVE) / STEP).astype(int)
         sizes = high - low
-        steps = [rng.standard_normal((len(scale), n)) for n in sizes]
+        steps = [
+            np.zeros((len(scale), n)) if rng is None else rng.standard_normal((len(scale), n))
+            for n in sizes
+        ]
         if weights is not None:
             basis = [_basis(self.at[:, d], low[d], high[d], STEP) for d in range(self.at.shape[1])]
             kept = np.any(self.loading != 0.0, axis=0)
@@ -194,6 +198,15 @@ class Paths:
         if isinstance(index, slice) and index == slice(None):
             return self
         return replace(self, of_target=tuple(p.take(index) for p in self.of_target))
+
+    def along(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Deviation in log loss of each target's group at its own row of columns (target,)."""
+        rows = np.stack([np.asarray(columns[c], float) for c in self.columns], axis=1)
+        found = np.zeros((len(self.of_target[0].slopes[0]), len(rows)))
+        for path in dict.fromkeys(self.of_target):
+            mine = [k for k, own in enumerate(self.of_target) if own is path]
+            found[:, mine] = path(rows[mine])
+        return found
 
     def at(self, columns: Mapping[str, Any]) -> np.ndarray:
         """Deviation in log loss: of the only target's group at (k,) or (sample, k) columns."""
