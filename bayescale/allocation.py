@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import drawn_laws, what_changes
+from bayescale import what_changes
 from bayescale.budgets import Utility, choose_size, judge_of, plan_budget
 from bayescale.costs import (
     Cost,
@@ -127,8 +127,9 @@ def allocate(
     """Split a compute budget between parameters and tokens.
 
     The choice is the N of least expected loss over the posterior draws, not the mean of their
-    optima; how little it matters near there is the near-optimal range. Of a law that bends, where
-    the optimum lies is the law's own to say, with its doubt; the bend counts in the loss there.
+    optima; how little it matters near there is the near-optimal range. Of a fit that bends, where
+    the optimum lies is told by the law fitted without (`Fit.straight`, sampled when first asked
+    for); the loss there is the bent law's.
 
     Parameters
     ----------
@@ -211,7 +212,7 @@ def allocate_with(
     training = SixND() if cost is None else cost
     whole = TrainingPlusInference(inference_tokens, training) if inference_tokens else training
     where = group_of(fit, at, decided_by(training))
-    params = parameter_draws(fit, pd.DataFrame([where]))
+    params = parameter_draws(straight(fit), pd.DataFrame([where]))
     plan = plan_budget(
         surface_of(fit.law, params, where, training), float(C), whole, tolerance, utility, target
     )
@@ -231,7 +232,8 @@ def allocate_with(
             losses = at_budget(surface_of(fit.law, some, where, training), whole, float(C))
             return float(np.exp(choose_size(losses, judge, low, high).x[0]))
 
-        sensitivities = what_changes.changed_answers(again, plan.N, reweightings(fit), "N")
+        changes = reweightings(straight(fit))
+        sensitivities = what_changes.changed_answers(again, plan.N, changes, "N")
     return Allocation(
         C=float(C),
         N=plan.N,
@@ -257,8 +259,25 @@ def _chance(loss: Prediction, target: float) -> float:
     return float(np.mean(loss.draws.to_numpy() <= target))
 
 
+def straight(fit: Any) -> Any:
+    """The fit that says where an optimum lies."""
+    return getattr(fit, "straight", fit)
+
+
+def draws_of(
+    parameter_draws: Callable[..., dict[str, Any]], fit: Any, where: pd.DataFrame
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Draws for where an optimum lies, and those for the losses there if they are others."""
+    own = straight(fit)
+    return parameter_draws(own, where), None if own is fit else parameter_draws(fit, where)
+
+
 def surface_of(
-    law: Law, params: Mapping[str, Floats], others: Mapping[str, Any], training: Cost
+    law: Law,
+    params: Mapping[str, Floats],
+    others: Mapping[str, Any],
+    training: Cost,
+    bent: Mapping[str, Any] | None = None,
 ) -> GroupSurface:
     """Loss of each draw of one group's parameters, as a function of N and D.
 
@@ -267,12 +286,13 @@ def surface_of(
     law
         Law of N and D.
     params
-        Draws of its parameters, each of shape ``(sample, 1)``; of a law that bends also its paths
-        (`drawn_laws.values`).
+        Draws of its parameters, each of shape ``(sample, 1)``.
     others
         Values of the law's other variables, by column.
     training
         Fills the column C, where the law has it.
+    bent
+        Draws of the law that bends, with its paths (`drawn_laws.values`).
 
     Returns
     -------
@@ -286,7 +306,7 @@ def surface_of(
         compute = {"C": training_flops(training, N, D)} if "C" in columns else {}
         return {**fixed, **further_columns(training, N, D), **compute, "N": N, "D": D}
 
-    return GroupSurface(law, drawn_laws.named(law, params), inputs)
+    return GroupSurface(law, params, inputs, bent)
 
 
 def decided_by(cost: Cost) -> tuple[str, ...]:

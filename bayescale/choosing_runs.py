@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale.allocation import straight
 from bayescale.costs import Cost, SixND
 from bayescale.errors import DataError
 from bayescale.evidence import Fits, Judge, gather, named_fits
-from bayescale.goals import Draws, Stakes, read_goal
+from bayescale.goals import Allocate, Draws, Stakes, read_goal
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -147,6 +148,8 @@ def next_runs_with(
     price = costs_of(pool, cost)
     fits = named_fits(fit)
     asked = read_goal(goal)
+    if isinstance(asked, Allocate):
+        fits = {name: straight(one) for name, one in fits.items()}
     evidence = gather(draws, fits, pool, asked, weights, new_groups, seed)
     judge = Judge(asked, evidence, seed)
     perfect = judge.perfect

@@ -19,7 +19,7 @@ from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
-from bayescale.model import Model
+from bayescale.model import Model, Structure
 from bayescale.model_from_runs import build_model, varying_columns
 from bayescale.posterior_tree import posterior_tree
 from bayescale.prior_check import prior_conflict
@@ -98,6 +98,36 @@ class Fit:
         return {f.name: list(f.levels) for f in self.model.structure.grouping}
 
     @cached_property
+    def straight(self) -> Fit:
+        """The law fitted without bends, for questions of where an optimum lies.
+
+        A bend takes over a part of what the runs say about the law's own shape, and beyond them
+        wanders; the law's optimum is then no longer the data's. Sampled when first asked for.
+
+        Raises
+        ------
+        ConvergenceError
+            If its diagnostics refuse.
+        """
+        structure = self.model.structure
+        if structure.bend is None:
+            return self
+        return fit(
+            self.law,
+            self.runs,
+            pool=noise_pool(structure) or None,
+            noise=structure.noise_name,
+            discrepancy="none",
+            checkpoints="final" if structure.noise.memory is None else "all",
+            seed=self.seed,
+            draws=self.settings.draws,
+            warmup=self.settings.warmup,
+            chains=self.settings.chains,
+            progress=False,
+            correlate=correlates(structure),
+        )
+
+    @cached_property
     def position(self) -> Position:
         """All draws in the sampler's unconstrained coordinates; leading shape (sample,)."""
         tree = self.data["coordinates"].dataset
@@ -152,8 +182,10 @@ def fit(
     noise : {"t", "normal", "t+scale"}, optional
     discrepancy : {"none", "bend"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). None is "none".
-    checkpoints : {"final"}
-        One row a run.
+    checkpoints : {"final", "all"}
+        One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
+        N and D is one of finished runs, whose learning rate has come down: take "all" where
+        checkpoints are as good, as with a constant learning rate and a short decay from each.
     on_failed : {"error", "drop"}
         What to do with runs whose status is not ok.
     seed : int
@@ -251,6 +283,24 @@ def fit(
     return result
 
 
+def noise_pool(structure: Structure) -> dict[str, list[str]]:
+    """Grouping columns of the noise's parameters."""
+    own = [p.name for p in structure.noise.parameters]
+    pool: dict[str, list[str]] = {}
+    for factor in structure.grouping:
+        for i in factor.varied:
+            if structure.names[i] in own:
+                pool.setdefault(structure.names[i], []).append(factor.name)
+    return pool
+
+
+def correlates(structure: Structure) -> bool | None:
+    """Whether correlations between groups were learnt; None where there are no groups."""
+    if any(f.pairs for f in structure.factors):
+        return True
+    return False if structure.grouping else None
+
+
 def _require_memory(model: Model, settings: Settings) -> None:
     what = (
         f"{settings.chains} chains of {settings.draws} draws of {len(model.arrays.position)} rows"
@@ -296,6 +346,7 @@ def frame(
         noise=noise,
         noise_pool=noise_pool,
         discrepancy=discrepancy,
+        checkpoints=checkpoints,
         correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)

@@ -125,7 +125,8 @@ class Choose:
         losses = draws.losses(fit, question.targets, kind="mean")
         leader = int(np.argmin(losses.mean(axis=0)))
         arm, place = question.arms[leader], question.targets.iloc[leader]
-        own = {name: values[:, [leader]] for name, values in question.params.items()}
+        told = question.straight or question.params
+        own = {name: values[:, [leader]] for name, values in told.items()}
         worth = None
         if {"N", "D"} <= set(question.targets.columns):
             surface = surface_of(fit.law, own, arm.target, arm.cost)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bayescale.allocation import straight
 from bayescale.evidence import Fits, joint_stakes, named_fits, perfect_worth, shares_of
-from bayescale.goals import Draws, read_goal
+from bayescale.goals import Allocate, Draws, read_goal
 from bayescale.information import evppi, variance_reduction
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def value_of_knowing(
         draws = Draws(prediction.parameter_draws, prediction.loss_draws)
     fits = named_fits(fit)
     asked = read_goal(goal)
+    if isinstance(asked, Allocate):
+        fits = {name: straight(one) for name, one in fits.items()}
     index = shares_of(fits, weights, {k: _size(draws, f) for k, f in fits.items()}, seed)
     stakes = joint_stakes(asked, fits, draws, index)
     whole = perfect_worth(stakes)

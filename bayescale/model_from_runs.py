@@ -19,6 +19,7 @@ from bayescale.walks import WEIGHTS, Walk, walks
 CORRELATE_FROM = 8
 DISCREPANCIES = ("none", "bend")
 CONTRAST_LEVELS = 2
+LONG = 1e6  # decades before a run's first checkpoint, about which nothing is remembered
 
 
 def varying_columns(law: Law, noise_pool: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -46,6 +47,7 @@ def build_model(
     noise: str | None = None,
     noise_pool: Mapping[str, Sequence[str]] | None = None,
     discrepancy: str | None = None,
+    checkpoints: str = "final",
     correlate: bool | None = None,
     reference: Reference | None = None,
 ) -> Model:
@@ -63,6 +65,8 @@ def build_model(
         Grouping columns of noise parameters, e.g. ``{"sigma": ["family"]}``.
     discrepancy : {"none", "bend"}, optional
         None is "none".
+    checkpoints : {"final", "all"}
+        With "all", rows of a run follow one another and deviate together.
     correlate : bool, optional
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     reference : Reference, optional
@@ -99,8 +103,9 @@ def build_model(
         cell_keys.append("evaluation")
     cells = table.groupby(cell_keys, sort=False, dropna=False).ngroup().to_numpy()
     repeated = bool(np.max(np.bincount(cells)) > 1) and int(np.sum(np.bincount(cells) > 1)) >= 3
-    if not repeated:
-        cells = np.arange(len(table))
+    serial = checkpoints == "all"
+    if serial or not repeated:
+        repeated, cells = False, np.arange(len(table))
     se_column = f"{law.response.column}_se"
     measured = se_column in table.columns and bool(table[se_column].notna().all())
     if measured:
@@ -109,7 +114,7 @@ def build_model(
             f"{se_column} (median {typical:.2%}) is taken as each row's own independent error;"
             f" leave it out where all rows were scored on one held-out text, whose error they share"
         )
-    built = build_noise(name, repeated=repeated, measured=measured)
+    built = build_noise(name, repeated=repeated, measured=measured, serial=serial)
 
     bend = None
     if discrepancy == "bend":
@@ -268,11 +273,22 @@ def _lay_out(
         centre = float(log_compute.mean())
         rows["z"] = np.zeros(shape)
         rows["z"][at] = log_compute - centre
+    if structure.noise.memory is not None:
+        rows["gap"] = np.full(shape, LONG)
+        rows["gap"][at] = _gaps(table)
     levels = tuple(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
     arrays = Arrays(columns, log_loss, mask, rows, levels, reference, position)
     return arrays, groups, (edges, centre, mean_se2), walked
+
+
+def _gaps(table: pd.DataFrame) -> np.ndarray:
+    """Decades of tokens since the checkpoint before, of the same run and evaluation set."""
+    decades = np.log10(table["D"].to_numpy(float))
+    series = table[[c for c in ("run", "evaluation") if c in table]].astype(str)
+    first = np.append(True, (series.to_numpy()[1:] != series.to_numpy()[:-1]).any(axis=1))
+    return np.where(first, LONG, np.diff(decades, prepend=decades[0]))
 
 
 def _bucket(n: int) -> int:

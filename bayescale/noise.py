@@ -182,6 +182,27 @@ class StudentTail:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """Checkpoints of one run deviate together, the less the more training lies between them.
+
+    An Ornstein-Uhlenbeck process in log tokens: the correlation of two checkpoints falls by e for
+    every ``memory`` decades, and each is judged by what the one before it doesn't foretell.
+    """
+
+    @property
+    def parameters(self) -> tuple[NoiseParameter, ...]:
+        about = "decades of training after which a run has half forgotten its deviation (to 1/e)"
+        return (_parameter("memory", "LogNormal(log(0.5), 1)", about),)
+
+    def unforetold(
+        self, values: Mapping[str, Array], residual: Array, rows: Mapping[str, Array], xp: Any
+    ) -> tuple[Array, Array]:
+        """What each residual adds to the one before it, and the part of the variance that is."""
+        kept = xp.exp(-rows["gap"] / values["memory"])
+        return residual - kept * xp.roll(residual, 1, axis=-2), 1.0 - kept**2
+
+
+@dataclass(frozen=True)
 class Noise:
     """The scatter of log loss: independent parts under one tail.
 
@@ -191,20 +212,27 @@ class Noise:
         Summed variances.
     tail : NormalTail or StudentTail
         The density of a cell given its covariance.
+    memory : Memory, optional
+        Where rows are checkpoints: those of a run follow one another along the cells.
     """
 
     parts: tuple[Scatter, ...]
     tail: NormalTail | StudentTail
+    memory: Memory | None = None
 
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]:
-        return (*(p for part in self.parts for p in part.parameters), *self.tail.parameters)
+        own = (*(p for part in self.parts for p in part.parameters), *self.tail.parameters)
+        return own if self.memory is None else (*own, *self.memory.parameters)
 
     def cell_log_density(
         self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         """Log density of every cell; residual and mask are (..., cells, seeds)."""
         own = sum(p.variance(values, rows, xp) for p in self.parts if not p.shared)
+        if self.memory is not None and "gap" in rows:
+            residual, left = self.memory.unforetold(values, residual, rows, xp)
+            own = own * left
         weight = mask * (1.0 / own)
         quadratic = xp.sum(weight * residual**2, axis=-1)
         logdet = xp.sum(mask * xp.log(own), axis=-1)
@@ -233,11 +261,15 @@ class Noise:
 NOISE_NAMES = ("t", "normal", "t+scale")
 
 
-def build_noise(name: str, *, repeated: bool, measured: bool) -> Noise:
-    """Assemble the noise called `name` for data with repeated cells and measured errors or not."""
+def build_noise(name: str, *, repeated: bool, measured: bool, serial: bool = False) -> Noise:
+    """Assemble the noise called `name` for what the data have.
+
+    Repeated cells, measured errors, runs as series of checkpoints.
+    """
     parts: list[Scatter] = [RunScatter(trend=name == "t+scale")]
     if repeated:
         parts.append(CellScatter())
     if measured:
         parts.append(MeasurementError())
-    return Noise(tuple(parts), NormalTail() if name == "normal" else StudentTail())
+    tail = NormalTail() if name == "normal" else StudentTail()
+    return Noise(tuple(parts), tail, Memory() if serial else None)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale import drawn_laws
-from bayescale.allocation import positive, surface_of
+from bayescale.allocation import draws_of, positive, surface_of
 from bayescale.arms import FREE, Arm, Costs, arms_of
 from bayescale.budgets import plan_budget
 from bayescale.errors import DataError
@@ -25,11 +25,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RecipeQuestion:
-    """Recipes, the parameters' draws of each (sample, recipe), and where each is asked."""
+    """Recipes, the parameters' draws of each (sample, recipe), and where each is asked.
+
+    ``straight`` are the draws that say where an optimum lies, if they are others.
+    """
 
     arms: list[Arm]
-    params: dict[str, Floats]
+    params: dict[str, Any]
     targets: pd.DataFrame
+    straight: dict[str, Any] | None = None
 
 
 def ask_recipes(
@@ -44,9 +48,10 @@ def ask_recipes(
     point = {name: positive(name, at[name]) for name in FREE if name in at}
     _refuse_unclear(point, fit)
     arms = arms_of(fit, by, {name: v for name, v in at.items() if name not in FREE}, cost)
-    params = parameter_draws(fit, pd.DataFrame([arm.target for arm in arms]))
-    targets = _targets(arms, recipe_surfaces(fit, arms, params), point, is_sized(fit))
-    return RecipeQuestion(arms, params, targets)
+    where = pd.DataFrame([arm.target for arm in arms])
+    own, bent = draws_of(parameter_draws, fit, where)
+    targets = _targets(arms, recipe_surfaces(fit, arms, None, own), point, is_sized(fit))
+    return RecipeQuestion(arms, bent or own, targets, own if bent else None)
 
 
 def is_sized(fit: Fit) -> bool:
@@ -74,15 +79,29 @@ def _refuse_unclear(point: Mapping[str, float], fit: Fit) -> None:
         )
 
 
-def recipe_surfaces(fit: Fit, arms: list[Arm], params: Mapping[str, Floats]) -> list[Surface]:
-    """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place."""
+def recipe_surfaces(
+    fit: Fit,
+    arms: list[Arm],
+    straight: Mapping[str, Any] | None,
+    params: Mapping[str, Any],
+) -> list[Surface]:
+    """Loss of each draw at N and D, a recipe; of a law of compute alone, at C in N's place.
+
+    With draws of the straight law, those say where an optimum lies, and `params` the losses there.
+    """
+
+    def of(draws: Mapping[str, Any], i: int) -> dict[str, Any]:
+        return {name: values[:, [i]] for name, values in drawn_laws.named(fit.law, draws).items()}
+
     surfaces = []
     for i, arm in enumerate(arms):
-        own = {name: values[:, [i]] for name, values in drawn_laws.named(fit.law, params).items()}
-        if is_sized(fit):
+        own = of(params, i)
+        if not is_sized(fit):
+            surfaces.append(_compute_surface(fit, own, arm))
+        elif straight is None:
             surfaces.append(surface_of(fit.law, own, arm.target, arm.cost))
         else:
-            surfaces.append(_compute_surface(fit, own, arm))
+            surfaces.append(surface_of(fit.law, of(straight, i), arm.target, arm.cost, own))
     return surfaces
 
 

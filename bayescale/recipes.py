@@ -22,7 +22,7 @@ from bayescale.recipe_questions import (
     is_sized,
     recipe_surfaces,
 )
-from bayescale.surfaces import Surface, bends_at, bent, trace
+from bayescale.surfaces import Surface, bent, reached, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -185,7 +185,8 @@ def compare_with(
         notes = (*notes, why)
         return RecipeComparison(table, empty, empty.copy(), kind, notes, sensitivities=changes)
     few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
-    surfaces = recipe_surfaces(fit, arms, {name: values[few] for name, values in params.items()})
+    thin = {name: values[few] for name, values in params.items()}
+    surfaces = recipe_surfaces(fit, arms, question.straight, thin)
     measured = np.concatenate([_measured(arm) for arm in arms])
     budgets = targets["C"].to_numpy(float)
     frontiers = _frontiers(arms, surfaces, np.append(measured, budgets), is_sized(fit))
@@ -246,7 +247,7 @@ def _along(cost: Cost, surface: Surface, frontier: Frontier) -> Along:
     def losses(log_c: float) -> Floats:
         N = np.exp(np.interp(log_c, frontier.log_c, log_n)).reshape(1, 1)
         D = np.asarray(cost.tokens(N, np.exp(log_c)), dtype=float)
-        return (surface(N, D) * np.exp(bends_at(surface, N, D)))[:, 0]
+        return reached(surface, N, D)[:, 0]
 
     return losses
 
@@ -286,7 +287,7 @@ def _frontiers(
         if sized:
             frontiers.append(bent(trace(surface, arm.cost, log_c), surface, arm.cost))
         else:
-            frontiers.append(Frontier(log_c, surface(C, C)))
+            frontiers.append(Frontier(log_c, reached(surface, C, C)))
     return frontiers
 
 

@@ -109,7 +109,8 @@ def select_rows(
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     read = {c: cells.numbers(table[c])[0] for c in (*variables.values(), response)}
     table = table.assign(**read)
-    table = _final(table, groups, runs.source, notes)
+    last_only = _final if checkpoints == "final" else _series
+    table = last_only(table, groups, runs.source, notes)
     refuse_unidentified(table, law, runs.source, variables)
     notes += identifiability_notes(table, law, variables)
     notes += _group_notes(table, groups)
@@ -119,13 +120,8 @@ def select_rows(
 
 
 def _check_options(checkpoints: str, on_failed: str) -> None:
-    if checkpoints == "all":
-        raise BayescaleError(
-            "checkpoints='all' needs run effects with autocorrelated residuals and is refused "
-            "until they exist: use checkpoints='final' (one row a run)"
-        )
-    if checkpoints != "final":
-        raise BayescaleError(f"checkpoints is 'final', not {checkpoints!r}")
+    if checkpoints not in ("final", "all"):
+        raise BayescaleError(f"checkpoints is 'final' or 'all', not {checkpoints!r}")
     if on_failed not in ("error", "drop"):
         raise BayescaleError(f"on_failed is 'error' or 'drop', not {on_failed!r}")
 
@@ -207,6 +203,32 @@ def _final(
             f"one row a run is fitted: {left} earlier checkpoints of {several} runs are left out"
         )
     return kept
+
+
+def _series(
+    table: pd.DataFrame, groups: Sequence[str], source: str, notes: list[str]
+) -> pd.DataFrame:
+    """Keep all rows, those of a run (in each evaluation set) one after the other."""
+    if "run" not in table or "D" not in table:
+        raise DataError(
+            f"{source}: checkpoints='all' needs a column 'run' that tells which rows are one run, "
+            "and 'D', the tokens that each had seen"
+        )
+    _refuse_shared_ids(table, source)
+    keys = [k for k in dict.fromkeys(["run", *groups, "evaluation"]) if k in table]
+    again = table.index[table.duplicated([*keys, "D"], keep=False)].tolist()
+    if again:
+        raise DataError(
+            f"{source}: {cols.rows_text(again[:10])} are checkpoints of one run at one D; say "
+            "which evaluation set each is of in a column 'evaluation', or keep one"
+        )
+    series = table.groupby(keys, sort=False, dropna=False)
+    ordered = table.assign(_series=series.ngroup()).sort_values(["_series", "D"], kind="stable")
+    notes.append(
+        f"all {len(table)} checkpoints of {table['run'].nunique()} runs are fitted; those of one "
+        "run deviate together (memory)"
+    )
+    return ordered.drop(columns="_series")
 
 
 def _refuse_shared_ids(table: pd.DataFrame, source: str) -> None:

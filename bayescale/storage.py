@@ -14,9 +14,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayescale.bends import is_weight
 from bayescale.errors import BayescaleError
-from bayescale.fitting import Fit
+from bayescale.fitting import Fit, correlates, noise_pool
 from bayescale.law import Law
 from bayescale.model_from_runs import build_model
 from bayescale.runs import Runs
@@ -91,9 +90,10 @@ def save(fit: Fit, path: str | Path) -> Path:
         "renamed": dict(fit.runs.renamed),
         "units": dict(fit.runs.units),
         "noise": fit.model.structure.noise_name,
-        "noise_pool": _noise_pool(fit),
+        "noise_pool": noise_pool(fit.model.structure),
         "discrepancy": None if fit.model.structure.bend is None else "bend",
-        "correlate": _correlates(fit),
+        "checkpoints": "final" if fit.model.structure.noise.memory is None else "all",
+        "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),
         "notes": list(fit.notes),
         "prior_z": fit.prior_z,
@@ -146,23 +146,6 @@ def _table(text: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=stored["index"])
 
 
-def _noise_pool(fit: Fit) -> dict[str, list[str]]:
-    structure = fit.model.structure
-    pool: dict[str, list[str]] = {}
-    first = len(structure.law.parameters)
-    for factor in structure.factors:
-        for i in factor.varied:
-            if i >= first and not is_weight(structure.names[i]):
-                pool.setdefault(structure.names[i], []).append(factor.name)
-    return pool
-
-
-def _correlates(fit: Fit) -> bool | None:
-    if any(f.pairs for f in fit.model.structure.factors):
-        return True
-    return False if fit.model.structure.grouping else None
-
-
 def load(path: str | Path) -> Fit:
     """Read a fit that `save` wrote; it predicts as it did, bit for bit.
 
@@ -201,6 +184,7 @@ def load(path: str | Path) -> Fit:
         noise=meta["noise"],
         noise_pool=meta["noise_pool"],
         discrepancy=meta.get("discrepancy"),
+        checkpoints=meta.get("checkpoints", "final"),
         correlate=meta["correlate"],
     )
     tree.attrs = {"made_with": json.dumps(meta["versions"])}

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayescale import drawn_laws
-from bayescale.bends import BEND
 from bayescale.costs import Cost, Limits, SixND
 from bayescale.frontiers import Frontier
 from bayescale.law import Law
@@ -22,31 +21,27 @@ Surface = Callable[[Floats, Floats], Floats]
 
 @dataclass(frozen=True, eq=False)
 class GroupSurface:
-    """Loss of each draw of a group at N and D, by the law alone, and how it bends there.
+    """Loss of each draw of one group's law at N and D.
 
-    Where the optimum of a budget lies is the law's to say: a bend's path, drawn far from the runs
-    on both sides of it, has lower places than any law. How low the loss is there is not.
+    Where the optimum of a budget lies is the straight law's to say; `bent` holds the draws of a
+    law that bends, fitted to the same runs, which say how low the loss is there.
     """
 
     law: Law
     params: Mapping[str, Any]
     inputs: Callable[[Floats, Floats], Mapping[str, Any]]
+    bent: Mapping[str, Any] | None = None
 
     def __call__(self, N: Floats, D: Floats) -> Floats:
-        own = {name: values for name, values in self.params.items() if name != BEND}
-        return drawn_laws.values(self.law, own, self.inputs(N, D))
-
-    def bend(self, N: Floats, D: Floats) -> Floats | float:
-        """Log loss above the law's; 0 of a law that doesn't bend."""
-        if BEND not in self.params:
-            return 0.0
-        columns = {name: np.maximum(at, 1e-9) for name, at in self.inputs(N, D).items()}
-        return self.params[BEND].at(columns)
+        return drawn_laws.values(self.law, self.params, self.inputs(N, D))
 
 
-def bends_at(surface: Surface, N: Floats, D: Floats) -> Floats | float:
-    """How a surface bends at N and D: 0 where it is a plain function."""
-    return surface.bend(N, D) if isinstance(surface, GroupSurface) else 0.0
+def reached(surface: Surface, N: Floats, D: Floats) -> Floats:
+    """Losses at one N and D for all draws, shape ``(1, k)``, the law's bends counted."""
+    if not isinstance(surface, GroupSurface) or surface.bent is None:
+        return surface(N, D)
+    columns = {name: np.maximum(at, 1e-9) for name, at in surface.inputs(N, D).items()}
+    return drawn_laws.values(surface.law, surface.bent, columns)
 
 
 _DECADES = 7.0  # searched on both sides of the model of one token a parameter
@@ -134,15 +129,18 @@ def trace(surface: Surface, cost: Cost, log_c: Floats) -> Frontier:
 
 
 def bent(frontier: Frontier, surface: Surface, cost: Cost) -> Frontier:
-    """A traced frontier with the bend counted, along one split for all draws.
+    """A traced frontier with the law's bends counted, along one split for all draws.
 
     The split is the median of the draws' own best, the one that would be used.
     """
+    if not isinstance(surface, GroupSurface) or surface.bent is None:
+        return frontier
     assert frontier.log_n is not None
     N = np.exp(np.median(frontier.log_n, axis=0))[None]
     D = np.asarray(cost.tokens(N, np.exp(frontier.log_c)[None]), dtype=float)
-    factor = np.exp(bends_at(surface, N, D))
-    return replace(frontier, values=frontier.values * factor)
+    values = reached(surface, N, D)
+    log_n = np.broadcast_to(np.log(N), values.shape)
+    return replace(frontier, values=values, log_n=log_n)
 
 
 def equivalent_budget(surface: Surface, cost: Cost, C: float, reached: Floats) -> Floats:

@@ -10,13 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale.allocation import decided_by, group_of, needs_sizes, positive, surface_of
+from bayescale.allocation import (
+    decided_by,
+    draws_of,
+    group_of,
+    needs_sizes,
+    positive,
+    surface_of,
+)
 from bayescale.budgets import choose_size, judge_of
 from bayescale.costs import Cost, SixND, TrainingPlusInference, spent, unit_of
 from bayescale.errors import DataError
 from bayescale.frontiers import Frontier
 from bayescale.optimum import roots
-from bayescale.surfaces import Surface, at_budget, bends_at, bent, search_range, trace
+from bayescale.surfaces import Surface, at_budget, bent, reached, search_range, trace
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -307,8 +314,8 @@ def _best_chance(
     for _ in range(2):
         N = np.exp(grid[None])
         D = np.maximum(np.asarray(cost.tokens(N, C), dtype=float), 1.0)
-        losses = at_budget(surface, cost, C)(grid[None]) * np.exp(bends_at(surface, N, D))
-        chance = np.mean(losses <= loss, axis=0)
+        possible = np.isfinite(at_budget(surface, cost, C)(grid[None])).any(axis=0)
+        chance = np.mean(reached(surface, N, D) <= loss, axis=0) * possible
         best = np.flatnonzero(chance == chance.max())
         first, last = best[0], best[-1]
         middle = float(np.exp(0.5 * (grid[first] + grid[last])))
@@ -346,5 +353,5 @@ def _asked(
     training = SixND() if cost is None else cost
     whole = TrainingPlusInference(inference_tokens, training) if inference_tokens else training
     where = group_of(fit, at, decided_by(training))
-    params = parameter_draws(fit, pd.DataFrame([where]))
-    return surface_of(fit.law, params, where, training), whole
+    params, bent = draws_of(parameter_draws, fit, pd.DataFrame([where]))
+    return surface_of(fit.law, params, where, training, bent), whole

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale import drawn_laws
-from bayescale.allocation import group_of, positive
+from bayescale.allocation import group_of, positive, straight
 from bayescale.costs import Cost, SixND, further_columns, training_flops
 from bayescale.errors import DataError
 from bayescale.optimum_many import minimise_many
@@ -135,7 +135,7 @@ def optimise_with(
     decided = [*over, *mixture, *(("D", "C") if C is not None else ()), *filled]
     where = group_of(fit, at, tuple(decided))
     fixed = {name: where[name] for name in columns if name in where}
-    params = parameter_draws(fit, pd.DataFrame([where]))
+    params = parameter_draws(straight(fit), pd.DataFrame([where]))
 
     def inputs(x: Floats) -> dict[str, Floats]:
         chosen = {name: np.exp(x[:, i]) for i, name in enumerate(over)}

@@ -48,7 +48,7 @@ def test_weights_give_back_the_covariance_among_the_runs():
 
 
 def test_a_walk_goes_on_beyond_the_runs_and_widens():
-    walk, columns = walk_of_runs()
+    walk, _ = walk_of_runs()
     rng, ones = np.random.default_rng(2), np.ones(4000)
     far = 10.0 ** (walk.middle + np.array([[0.0], [1.0], [2.0], [3.0]]))
     known = walk.paths(np.zeros((4000, walks.WEIGHTS)), ones, rng)(far).std(axis=0)

@@ -144,7 +144,7 @@ def test_rows_that_nobody_repeats_sum_to_the_joint_likelihood(small_fit):
         ({"draws": 0}, "draws must be at least 1"),
         ({"pool": {"gamma": ["family"]}}, "no parameter 'gamma'"),
         ({"prior": {"gamma": "Normal(0, 1)"}}, "no parameter 'gamma'"),
-        ({"checkpoints": "all"}, "checkpoints"),
+        ({"checkpoints": "first"}, "checkpoints"),
     ],
 )
 def test_wrong_options_are_named(options, message):

@@ -72,11 +72,24 @@ def test_evaluation_sets_of_a_run_are_kept(law: Law) -> None:
         select_rows(read_runs(double), law)
 
 
+def test_all_checkpoints_follow_one_another(law: Law) -> None:
+    shuffled = ladder().sample(frac=1.0, random_state=2)
+    chosen = select_rows(read_runs(shuffled), law, checkpoints="all")
+    assert len(chosen.table) == 27
+    assert said(chosen, "all 27 checkpoints of 9 runs")
+    runs = chosen.table["run"].to_numpy().reshape(9, 3)
+    assert np.all(runs == runs[:, :1]) and len(set(runs[:, 0])) == 9
+    assert np.all(np.diff(chosen.table["D"].to_numpy().reshape(9, 3), axis=1) > 0)
+    with pytest.raises(DataError, match=r"needs a column 'run'"):
+        select_rows(read_runs(ladder().drop(columns="run")), law, checkpoints="all")
+    twice = pd.concat([ladder(), ladder().iloc[[4]].assign(loss=3.0)])
+    with pytest.raises(DataError, match=r"rows? 5, 28 are checkpoints of one run at one D"):
+        select_rows(read_runs(twice), law, checkpoints="all")
+
+
 def test_other_checkpoint_options_are_refused(law: Law) -> None:
     runs = read_runs(grid())
-    with pytest.raises(BayescaleError, match=r"autocorrelated.*checkpoints='final'"):
-        select_rows(runs, law, checkpoints="all")
-    with pytest.raises(BayescaleError, match="'final', not 'last'"):
+    with pytest.raises(BayescaleError, match="'final' or 'all', not 'last'"):
         select_rows(runs, law, checkpoints="last")
     with pytest.raises(BayescaleError, match="'error' or 'drop'"):
         select_rows(runs, law, on_failed="ignore")

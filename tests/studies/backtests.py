@@ -83,7 +83,9 @@ def score_missing(
 
 def run_ours(given: argparse.Namespace) -> None:
     """Score bayescale at the given options under the given name."""
-    options = {k: v for k in ("noise", "pool", "discrepancy") if (v := getattr(given, k)) is not None}
+    options = {
+        k: v for k in ("noise", "pool", "discrepancy") if (v := getattr(given, k)) is not None
+    }
     table = record.read(given.out)
     done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
     todo = [split for split in wanted(given.dataset) if split.name not in done]
