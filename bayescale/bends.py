@@ -48,10 +48,10 @@ class Bend:
     Parameters
     ----------
     groups : tuple of str
-        The grouping column whose levels bend apart; empty where nothing is grouped.
+        The grouping column whose levels bend apart; an empty name where all bend alike.
     """
 
-    groups: tuple[str, ...] = ()
+    groups: tuple[str, ...]
 
     @property
     def parameters(self) -> tuple[Weight, ...]:

@@ -19,6 +19,7 @@ from bayescale.walks import WEIGHTS, Walk, walks
 CORRELATE_FROM = 8
 DISCREPANCIES = ("none", "bend")
 CONTRAST_LEVELS = 2
+MOST_BENDS = 24  # groups that bend apart; more bend alike
 LONG = 1e6  # decades before a run's first checkpoint, about which nothing is remembered
 
 
@@ -118,14 +119,13 @@ def build_model(
 
     bend = None
     if discrepancy == "bend":
-        if len(factor_levels) > 1:
-            raise LawError(
-                f"parameters vary by {', '.join(factor_levels)}: a law bends by one grouping column"
-                f" at most; pool by one of them, or leave discrepancy= out"
-            )
-        if not factor_levels:
+        own = len(factor_levels) == 1 and len(*factor_levels.values()) <= MOST_BENDS
+        if len(factor_levels) > 0 and not own:
+            by = " and ".join(factor_levels)
+            notes.append(f"the law bends alike for every {by}: one bend for all groups")
+        if not own:
             factor_levels[""] = ("",)
-        bend = Bend(tuple(factor_levels))
+        bend = Bend(tuple(factor_levels)[-1:])
     parameters = [
         *law.parameters.values(),
         *built.parameters,
@@ -246,10 +246,13 @@ def _lay_out(
     walked: tuple[Walk, ...] = ()
     if structure.bend is not None:
         table_columns = table[[v.column for v in law.variables.values()]].to_numpy(float)
-        walked = walks([table_columns[group == g] for g in range(len(groups))])
+        if structure.bend.groups == ("",):
+            walked = walks([table_columns])
+        else:
+            walked = walks([table_columns[group == g] for g in range(len(groups))])
         features = np.zeros((*shape[:2], WEIGHTS))
-        for g, walk in enumerate(walked):
-            rows_of = group == g
+        for g in range(len(groups)):
+            rows_of, walk = group == g, walked[g if len(walked) > 1 else 0]
             features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
         columns |= {weight_name(k): features[..., k] for k in range(WEIGHTS)}
     at = tuple(position.T)
@@ -300,6 +303,8 @@ def _bucket(n: int) -> int:
 
 
 def _labels(structure: Structure, table: pd.DataFrame) -> np.ndarray:
-    if not structure.grouping:
-        return np.full((len(table), len(structure.factors)), "")
-    return np.stack([table[f.name].astype(str).to_numpy() for f in structure.factors], axis=1)
+    if not structure.factors:
+        return np.full((len(table), 0), "")
+    blank = np.full(len(table), "")
+    named = [table[f.name].astype(str).to_numpy() if f.name else blank for f in structure.factors]
+    return np.stack(named, axis=1)

@@ -88,8 +88,8 @@ def posterior_variables(
     dims: dict[str, list[str]] = {}
     coords: dict[str, np.ndarray] = {}
     if structure.grouping:
-        dim = structure.factors[0].name if len(structure.factors) == 1 else "group"
-        labels = np.array([",".join(g) for g in model.groups])
+        dim = structure.grouping[0].name if len(structure.grouping) == 1 else "group"
+        labels = np.array([",".join(filter(None, g)) for g in model.groups])
         coords[dim] = labels
         eta = group_coordinates(structure, position, model.arrays.levels, np)
         values = to_natural(structure, eta, reference, np)

@@ -287,12 +287,15 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
     Without a seed, what the runs tell of it: the path that each draw's weights lead to expect.
     """
     structure = fit.model.structure
-    (factor,) = structure.factors
-    (effects,) = fit.position.effects
+    assert structure.bend is not None
+    (name,) = structure.bend.groups
+    f = [factor.name for factor in structure.factors].index(name)
+    factor, effects = structure.factors[f], fit.position.effects[f]
     first = factor.varied.index(structure.names.index(weight_name(0)))
     place = [structure.sd_name(factor, k) for k in factor.learned_index].index(SCALE)
-    scale = np.exp(fit.position.log_sd[0][:, place])
-    known = {(group[0] if group else ""): k for k, group in enumerate(fit.model.groups)}
+    scale = np.exp(fit.position.log_sd[f][:, place])
+    known = dict.fromkeys(group[f] for group in fit.model.groups)
+    known = {label: k for k, label in enumerate(known)}
     of_row = group_labels(frame, factor.name) if factor.name else np.full(len(frame), "")
     drawn = {}
     for label in dict.fromkeys(of_row):

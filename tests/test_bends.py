@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale import bends, walks
-from bayescale.errors import BayescaleError, LawError
+from bayescale.errors import BayescaleError
+from bayescale.model_from_runs import build_model
 
 places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
 
@@ -161,7 +162,12 @@ def test_what_can_not_bend_says_so(bent_runs):
     law = bs.load_law("power_law").with_columns(x="N")
     with pytest.raises(BayescaleError, match="discrepancy 'bent' is not known; choose one of"):
         bs.fit(law, bent_runs, discrepancy="bent", progress=False)
+
+
+def test_groups_of_two_columns_bend_alike(bent_runs):
+    law = bs.load_law("power_law").with_columns(x="N").varying({"alpha": ["a", "b"]})
     table = bent_runs.table.assign(a=["x", "y"] * 12, b=["u"] * 12 + ["v"] * 12)
-    crossed = law.varying({"alpha": ["a", "b"]})
-    with pytest.raises(LawError, match="bends by one grouping column at most"):
-        bs.fit(crossed, bs.read_runs(table, law=crossed), discrepancy="bend", progress=False)
+    model = build_model(law, table, discrepancy="bend")
+    assert len(model.walks) == 1
+    assert any("bends alike for every a and b" in note for note in model.notes)
+    assert [f.name for f in model.structure.grouping] == ["a", "b"]

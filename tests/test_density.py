@@ -39,6 +39,7 @@ CASES = {
     "not additive": ({p: ["family"] for p in ("E", "A", "beta")}, 1, None, "t", None),
     "no floor": ({"N_c": ["family"], "alpha_N": ["family"]}, 1, None, "normal", None),
     "bent": (GROUPED, 1, None, "t", None),
+    "bent, crossed": ({**ALL_SHARED, "E": ["arch", "corpus"]}, 1, None, "t", None),
     "bent alone": ("complete", 1, None, "normal", None),
 }
 LAWS = {"not additive": "bottleneck", "no floor": "kaplan"}
