@@ -140,13 +140,13 @@ def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: A
     values = to_natural(structure, eta, inputs["reference"], xp)
     law_values = {p: values[p][..., None] for p in structure.law.parameters}
     mean = structure.law.mean(law_values, inputs["columns"], xp)
-    log_mean = xp.log(mean)
+    likelihood = structure.likelihood
+    line = likelihood.link.line(mean, inputs["reference"]["typical"], xp)
     if structure.bend is not None:
-        log_mean = log_mean + structure.bend.deviation(values, inputs["columns"])
-    residual = inputs["log_loss"] - log_mean[..., None]
-    noise_values = {p.name: values[p.name][..., None, None] for p in structure.noise.parameters}
-    return structure.noise.cell_log_density(
-        noise_values, residual, inputs["mask"], inputs["rows"], xp
+        line = line + structure.bend.deviation(values, inputs["columns"])
+    scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
+    return likelihood.cell_log_density(
+        scatter, line, inputs["observed"], inputs["mask"], inputs["rows"], xp
     )
 
 

@@ -229,9 +229,12 @@ def _prior_warnings(fit: Fit) -> list[str]:
     out = []
     z = fit.prior_z
     if abs(z) > PRIOR_CONFLICT:
+        column = fit.law.response.column
+        what = fit.model.structure.likelihood.link.words(column)
+        units = "N, D and loss" if column == "loss" else f"its columns and {column}"
         out.append(
-            f"prior and data conflict: the mean observed log loss lies {z:+.1f} prior predictive sd"
-            f" from the prior's mean; look at prior_summary and at the units of N, D and loss"
+            f"prior and data conflict: the mean observed {what} lies {z:+.1f} prior predictive sd"
+            f" from the prior's mean; look at prior_summary and at the units of {units}"
         )
     for factor in fit.model.structure.factors:
         if 2 < len(factor.levels) < FEW_LEVELS and factor.learned_index:

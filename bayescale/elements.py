@@ -15,19 +15,29 @@ from bayescale.formula import Expression, constant
 from bayescale.grammar import Parser, nearest, tokens
 from bayescale.priors import Prior
 
+_NAMED = {"from": "least"}  # keys of a card that Python keeps for itself
 RESERVED = ("sigma", "nu")  # the noise component has parameters of these names
 _GROUP_SD_SHARE, _GROUP_SD_OTHER = "HalfNormal(0.3)", "HalfNormal(0.15)"
 
 
 @dataclass(frozen=True)
 class Variable:
-    """What the formula is a function of: a name, a column of the runs, a unit."""
+    """What the formula is a function of: a name, a column of the runs, a unit.
+
+    Attributes
+    ----------
+    name, column, unit, about, kind : str
+    least : float or None
+        The smallest value it may take (``from`` in a card); its logarithm is then never taken.
+        None for a positive quantity, whose logarithm counts.
+    """
 
     name: str
     column: str
     unit: str = ""
     about: str = ""
     kind: str = ""
+    least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,16 +76,6 @@ class Parameter:
     group_sd: Prior = field(default_factory=lambda: Prior.parse(_GROUP_SD_OTHER))
     pooling: str = "partial"
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is measured: a positive column, its unit, the family of the noise on its log."""
-
-    column: str = "loss"
-    unit: str = "nat/token"
-    noise: str = "t"
-    about: str = ""
 
 
 def read_varies(text: str) -> tuple[str, ...]:
@@ -181,7 +181,8 @@ def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Ex
 def read_variables(card: Mapping[str, Any]) -> dict[str, Variable]:
     """Read the variables; a variable stands in the column of its own name unless told."""
     variables = {
-        name: Variable(name, **{"column": name, **keys}) for name, keys in card["variables"].items()
+        name: Variable(name, **{"column": name, **{_NAMED.get(k, k): v for k, v in keys.items()}})
+        for name, keys in card["variables"].items()
     }
     columns = [v.column for v in variables.values()]
     for v in variables.values():

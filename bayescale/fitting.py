@@ -149,7 +149,10 @@ def fit(
     prior : dict, optional
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
         say ``{"prior": ..., "on": "share"}``.
-    noise : {"t", "normal", "t+scale"}, optional
+    noise : str, optional
+        How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
+        rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
+        own where None.
     discrepancy : {"none", "bend"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). None is "none".
     checkpoints : {"final"}
@@ -188,8 +191,9 @@ def fit(
 
     Notes
     -----
-    Log loss is the log of the law's value plus scatter (`noise`). Priors hold at the data's
-    reference: the geometric mean of the rows' columns and of their losses.
+    Log loss is the log of the law's value plus scatter (`noise`); under a card's other link the sum
+    is on that link's line. Priors hold at the data's reference: the geometric mean of the rows'
+    columns and of their losses.
 
     Examples
     --------
@@ -287,9 +291,10 @@ def frame(
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
     law, noise_pool = _adapt(law, pool, prior)
-    runs = runs if isinstance(runs, Runs) else _read(runs, law)
+    asked = replace(law, response=law.response.scattering(noise))
+    runs = runs if isinstance(runs, Runs) else _read(runs, asked)
     groups = _group_columns(law, noise_pool, pool, runs)
-    selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
+    selection = select_rows(runs, asked, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
         law,
         selection.table,

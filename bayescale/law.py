@@ -18,7 +18,6 @@ import numpy as np
 
 from bayescale.card import read_card, write_card
 from bayescale.elements import Parameter as Parameter
-from bayescale.elements import Response as Response
 from bayescale.elements import Variable as Variable
 from bayescale.elements import (
     read_formula,
@@ -32,6 +31,8 @@ from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
 from bayescale.oracles import Check, read_checks
+from bayescale.responses import Response as Response
+from bayescale.responses import read_response
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -439,7 +440,7 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         name=card["name"],
         title=card["title"],
         formula=read_formula(card, where) if function is None else None,
-        response=Response(**card.get("response", {})),
+        response=read_response(card),
         variables=variables,
         parameters=parameters,
         pairs=read_pairs(card, parameters),

@@ -15,7 +15,9 @@ import numpy as np
 
 from bayescale.bends import Bend, Walk, Weight
 from bayescale.law import Law, Parameter
-from bayescale.noise import Noise, NoiseParameter
+from bayescale.likelihoods import Likelihood
+from bayescale.noise import NoiseParameter
+from bayescale.responses import Response
 
 FEW_LEVELS = 5
 
@@ -29,7 +31,7 @@ class Reference:
     columns : dict
         Geometric mean of every law variable, in the law's units.
     typical, smallest : float
-        Geometric mean and minimum of the fitted losses.
+        Geometric mean and minimum of the fitted losses (`Response.scale`).
     """
 
     columns: Mapping[str, float]
@@ -72,16 +74,21 @@ class Structure:
     """
 
     law: Law
-    noise: Noise
-    noise_name: str
+    response: Response
+    likelihood: Likelihood
     factors: tuple[Factor, ...]
     pinned: tuple[tuple[int, float], ...] = ()
     bend: Bend | None = None
 
+    @property
+    def noise_name(self) -> str:
+        """What `build_model` calls the likelihood."""
+        return self.response.likelihood
+
     @cached_property
     def parameters(self) -> tuple[Parameter | NoiseParameter | Weight, ...]:
         bends = () if self.bend is None else self.bend.parameters
-        return (*self.law.parameters.values(), *self.noise.parameters, *bends)
+        return (*self.law.parameters.values(), *self.likelihood.parameters, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -127,7 +134,7 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
         )
-        return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
+        return (law.name, formula, described, self.likelihood, factors, self.pinned, self.bend)
 
 
 @dataclass(frozen=True)
@@ -135,11 +142,12 @@ class Arrays:
     """Rows laid out as (groups, cells, seeds), padded; a pytree's worth of numpy arrays.
 
     A group is a combination of factor levels that occurs; a cell is one configuration of the law's
-    variables in a group; its seeds are the runs that repeat it.
+    variables in a group; its seeds are the runs that repeat it. `observed` is what the likelihood
+    is of: log losses, responses on another link's line, counts.
     """
 
     columns: dict[str, np.ndarray]
-    log_loss: np.ndarray
+    observed: np.ndarray
     mask: np.ndarray
     rows: dict[str, np.ndarray]
     levels: tuple[np.ndarray, ...]
@@ -150,7 +158,7 @@ class Arrays:
         """Arguments of compiled functions."""
         return {
             "columns": self.columns,
-            "log_loss": self.log_loss,
+            "observed": self.observed,
             "mask": self.mask,
             "rows": self.rows,
             "levels": self.levels,
@@ -169,7 +177,7 @@ def padded(arrays: Arrays, cells: int, seeds: int) -> Arrays:
     return replace(
         arrays,
         columns={name: pad(values) for name, values in arrays.columns.items()},
-        log_loss=pad(arrays.log_loss),
+        observed=pad(arrays.observed),
         mask=np.pad(arrays.mask, more),
         rows={name: pad(values) for name, values in arrays.rows.items()},
     )

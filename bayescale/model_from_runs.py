@@ -11,9 +11,11 @@ from bayescale.bends import WEIGHTS, Bend, Walk, Weight, walks, weight_name
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.law import Law, Parameter
+from bayescale.likelihoods import build_likelihood, log_ways
 from bayescale.model import Arrays, Factor, Model, Reference, Structure
-from bayescale.noise import NOISE_NAMES, NoiseParameter, build_noise
+from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
+from bayescale.responses import CONTINUOUS, Response
 
 CORRELATE_FROM = 8
 DISCREPANCIES = ("none", "bend")
@@ -28,14 +30,23 @@ def varying_columns(law: Law, noise_pool: Mapping[str, Sequence[str]]) -> tuple[
     return tuple(names)
 
 
-def measure_reference(law: Law, table: pd.DataFrame) -> Reference:
-    """Geometric means of the law's columns and of the losses over the rows to be fitted."""
-    loss = table[law.response.column].to_numpy(float)
-    columns = {
-        v.name: float(np.exp(np.mean(np.log(table[v.column].to_numpy(float)))))
-        for v in law.variables.values()
-    }
-    return Reference(columns, float(np.exp(np.mean(np.log(loss)))), float(np.min(loss)))
+def measure_reference(law: Law, table: pd.DataFrame, response: Response | None = None) -> Reference:
+    """Geometric means of the law's columns and of the losses over the rows to be fitted.
+
+    The arithmetic mean of a column that may be zero.
+    """
+    response = response or law.response
+    loss = table[response.column].to_numpy(float)
+    columns = {}
+    for v in law.variables.values():
+        values = table[v.column].to_numpy(float)
+        logged = v.least is None
+        columns[v.name] = float(np.exp(np.mean(np.log(values))) if logged else np.mean(values))
+    return Reference(columns, *response.scale(loss, _trials(response, table)))
+
+
+def _trials(response: Response, table: pd.DataFrame) -> np.ndarray | None:
+    return table[response.counts_of].to_numpy(float) if response.counts_of else None
 
 
 def build_model(
@@ -56,8 +67,8 @@ def build_model(
         With its final priors and pooling.
     table : pandas.DataFrame
         One row a run (or run and evaluation), canonical columns.
-    noise : {"t", "normal", "t+scale"}, optional
-        The card's own where None.
+    noise : str, optional
+        A likelihood, one of `responses.LIKELIHOODS`; the card's own where None.
     noise_pool : mapping, optional
         Grouping columns of noise parameters, e.g. ``{"sigma": ["family"]}``.
     discrepancy : {"none", "bend"}, optional
@@ -67,15 +78,14 @@ def build_model(
     reference : Reference, optional
         Measured from `table` where None.
     """
-    name = noise or law.response.noise
-    if name not in NOISE_NAMES:
-        raise BayescaleError(f"noise {name!r} is not known; choose one of {', '.join(NOISE_NAMES)}")
+    response = law.response.scattering(noise)
     if discrepancy not in (None, *DISCREPANCIES):
         known = ", ".join(DISCREPANCIES)
         raise BayescaleError(f"discrepancy {discrepancy!r} is not known; choose one of {known}")
     notes: list[str] = []
     noise_pool = dict(noise_pool or {})
-    reference = reference or measure_reference(law, table)
+    reference = reference or measure_reference(law, table, response)
+    _check_shares(law, reference)
 
     factor_levels: dict[str, tuple[str, ...]] = {}
     for column in varying_columns(law, noise_pool):
@@ -100,15 +110,21 @@ def build_model(
     repeated = bool(np.max(np.bincount(cells)) > 1) and int(np.sum(np.bincount(cells) > 1)) >= 3
     if not repeated:
         cells = np.arange(len(table))
-    se_column = f"{law.response.column}_se"
+    se_column = f"{response.column}_se"
     measured = se_column in table.columns and bool(table[se_column].notna().all())
+    if response.likelihood not in CONTINUOUS:
+        if repeated:
+            notes.append(f"runs that repeat a configuration are independent: {response.likelihood}")
+        if measured:
+            notes.append(f"{se_column} is not used: the likelihood is {response.likelihood}")
+        repeated = measured = False
     if measured:
-        typical = float(np.median(table[se_column] / table[law.response.column]))
+        typical = float(np.median(np.abs(table[se_column] / table[response.column])))
         notes.append(
             f"{se_column} (median {typical:.2%}) is taken as each row's own independent error;"
             f" leave it out where all rows were scored on one held-out text, whose error they share"
         )
-    built = build_noise(name, repeated=repeated, measured=measured)
+    built = build_likelihood(response, repeated=repeated, measured=measured)
 
     bend = None
     if discrepancy == "bend":
@@ -117,6 +133,8 @@ def build_model(
                 f"parameters vary by {', '.join(factor_levels)}: a law bends by one grouping column"
                 f" at most; pool by one of them, or leave discrepancy= out"
             )
+        if not logged_columns(law):
+            raise LawError(f"{law.name} has no positive variable along whose decades it could bend")
         bend = Bend(tuple(factor_levels))
     parameters = [
         *law.parameters.values(),
@@ -143,9 +161,21 @@ def build_model(
         for f in factor_levels
         if members[f]
     )
-    structure = Structure(law, built, name, factors, tuple(pinned), bend)
+    structure = Structure(law, response, built, factors, tuple(pinned), bend)
     arrays, groups, extra, walked = _lay_out(structure, table, cells, reference, measured)
     return Model(structure, arrays, groups, *extra, notes=tuple(notes), walks=walked)
+
+
+def _check_shares(law: Law, reference: Reference) -> None:
+    """A share of the smallest response needs one above zero."""
+    if reference.smallest > 0:
+        return
+    for p in law.parameters.values():
+        if p.share is not None and p.of == "smallest":
+            raise LawError(
+                f"the prior of {p.name} is on a share of the smallest {law.response.column},"
+                f' which is {reference.smallest:g}: say of = "one", or a prior without a share'
+            )
 
 
 def _build_factor(
@@ -226,11 +256,11 @@ def _lay_out(
         padded = np.full(shape[:2], reference.columns[v.name])
         padded[group, cell_in_group] = table[v.column].to_numpy(float)
         columns[v.column] = padded
-        if structure.law.function is None:
+        if structure.law.function is None and v.least is None:
             columns[log_name(v.column)] = np.log(padded)
     walked: tuple[Walk, ...] = ()
     if structure.bend is not None:
-        table_columns = table[[v.column for v in law.variables.values()]].to_numpy(float)
+        table_columns = table[logged_columns(law)].to_numpy(float)
         walked = walks([table_columns[group == g] for g in range(len(groups))])
         features = np.zeros((*shape[:2], WEIGHTS))
         for g, walk in enumerate(walked):
@@ -238,19 +268,33 @@ def _lay_out(
             features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
         columns |= {weight_name(k): features[..., k] for k in range(WEIGHTS)}
     at = tuple(position.T)
-    loss = table[law.response.column].to_numpy(float)
-    log_loss = np.full(shape, np.log(reference.typical))
-    log_loss[at] = np.log(loss)
+    likelihood, typical = structure.likelihood, reference.typical
+    loss = table[structure.response.column].to_numpy(float)
+    trials = _trials(structure.response, table)
+    pad = (
+        0.0
+        if structure.response.counted
+        else float(likelihood.observe(np.array(typical), None, typical))
+    )
+    observed = np.full(shape, pad)
+    observed[at] = likelihood.observe(loss, trials, typical)
     mask = np.zeros(shape)
     mask[at] = 1.0
 
     rows: dict[str, np.ndarray] = {}
     mean_se2 = 0.0
     if measured:
-        se2 = (table[f"{law.response.column}_se"].to_numpy(float) / loss) ** 2
+        error = table[f"{structure.response.column}_se"].to_numpy(float)
+        se2 = (error / likelihood.link.gain(loss, typical)) ** 2
         rows["se2"] = np.full(shape, float(np.mean(se2)))
         rows["se2"][at] = se2
         mean_se2 = float(np.mean(se2))
+    if structure.response.counted:
+        rows["log_ways"] = np.zeros(shape)
+        rows["log_ways"][at] = log_ways(likelihood, observed[at], trials)
+    if trials is not None:
+        rows["trials"] = np.ones(shape)
+        rows["trials"][at] = trials
     edges, centre = None, 0.0
     if "sigma_slope" in structure.names:
         log_compute = np.log10(table["C"].to_numpy(float))
@@ -261,8 +305,13 @@ def _lay_out(
     levels = tuple(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
-    arrays = Arrays(columns, log_loss, mask, rows, levels, reference, position)
+    arrays = Arrays(columns, observed, mask, rows, levels, reference, position)
     return arrays, groups, (edges, centre, mean_se2), walked
+
+
+def logged_columns(law: Law) -> list[str]:
+    """Columns of the law whose decades count: those that can't be zero."""
+    return [v.column for v in law.variables.values() if v.least is None]
 
 
 def _bucket(n: int) -> int:

@@ -33,7 +33,8 @@ def posterior_tree(
     posterior, dims, coords = posterior_variables(model, position)
     rows = np.array([str(i) for i in table.index])
     run_of_row = table["run"].astype(str).to_numpy() if "run" in table.columns else rows
-    row_likelihood = _row_log_likelihood(model, position)
+    column = structure.response.column
+    row_likelihood = _row_log_likelihood(model, position, table[column].to_numpy(float))
     run_names = np.array(list(dict.fromkeys(run_of_row)))
     by_run = np.zeros((len(row_likelihood), len(run_names)))
     index = {name: i for i, name in enumerate(run_names)}
@@ -108,7 +109,7 @@ def posterior_variables(
     return posterior, dims, coords
 
 
-def _row_log_likelihood(model: Model, position: Position) -> np.ndarray:
+def _row_log_likelihood(model: Model, position: Position, response: np.ndarray) -> np.ndarray:
     """Log density of each row given the parameters and its cell's other rows; (sample, row)."""
     structure, arrays = model.structure, model.arrays
     inputs = arrays.inputs()
@@ -134,4 +135,7 @@ def _row_log_likelihood(model: Model, position: Position) -> np.ndarray:
             rest = np.where(mask.sum(-1) > 0, rest, 0.0)
             mine = at[2] == seed
             out[part, mine] = (whole - rest)[:, at[0][mine], at[1][mine]]
+    likelihood = structure.likelihood
+    if likelihood.link.name != "log":
+        out += likelihood.log_measure(response, arrays.reference.typical)
     return out

@@ -15,7 +15,9 @@ from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
+from bayescale.likelihoods import Drawn, log_ways
 from bayescale.model import FEW_LEVELS, reference_inputs
+from bayescale.model_from_runs import logged_columns
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +35,8 @@ class Prediction:
     ----------
     table : pandas.DataFrame
         The target's columns, median, ``lower_50``, ``upper_50``, ... (equal-tailed), ``mean_log``,
-        ``sd_log`` (of log loss), ``decades_beyond`` (log10 of compute over the largest fitted).
+        ``sd_log`` (of the log response; NaN where a draw is not positive), ``decades_beyond``
+        (log10 of compute over the largest fitted).
     draws : xarray.DataArray
         Losses, dims (sample, target).
     kind : str
@@ -89,10 +92,13 @@ def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.Dat
             faults.append(f"no column {column!r} ({variable.unit}); the target has {given}")
             continue
         values = pd.to_numeric(frame[column], errors="coerce")
-        for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & (values > 0).to_numpy())):
+        least = variable.least
+        fits = (values > 0) if least is None else (values >= least)
+        for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & fits.to_numpy())):
             given = frame[column].iloc[i]
             given = given.item() if isinstance(given, np.generic) else given
-            faults.append(f"target {i + 1}: {column} is {given!r}; give a positive number")
+            number = "positive number" if least is None else f"number from {least:g} on"
+            faults.append(f"target {i + 1}: {column} is {given!r}; give a {number}")
         frame[column] = values.astype(float)
     if "C" in frame.columns:
         frame["C"] = pd.to_numeric(frame["C"], errors="coerce").astype(float)
@@ -215,31 +221,43 @@ def _parameter_draws(
 def log_loss_draws(
     fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> np.ndarray:
-    """Draws of log loss (sample, target) for checked targets, joint over targets."""
+    """Draws of log loss (sample, target) for checked targets, joint over targets.
+
+    NaN or minus infinity where the response is not positive.
+    """
+    return response_draws(fit, frame, kind, new_groups, seed).log
+
+
+def response_draws(
+    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
+) -> Drawn:
+    """Draws of the response and of its log (sample, target) for checked targets."""
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
     values = _parameter_draws(fit, frame, new_groups, seed)
-    log_mean = _log_mean(fit, frame, values, seed)
+    line = _log_mean(fit, frame, values, seed)
+    likelihood, unit = fit.model.structure.likelihood, fit.model.arrays.reference.typical
     if kind == "mean":
-        return log_mean
+        link = likelihood.link
+        return Drawn(link.value(line, unit, np), link.log_value(line, unit, np))
     rng = np.random.default_rng([seed, 13])
-    noise = fit.model.structure.noise
-    noise_values = {p.name: values[p.name] for p in noise.parameters}
-    return log_mean + noise.draw(noise_values, noise_rows(fit, frame), rng, log_mean.shape)
+    scatter = {p.name: values[p.name] for p in likelihood.parameters}
+    return likelihood.draw(scatter, line, noise_rows(fit, frame), unit, rng)
 
 
 def _log_mean(
     fit: Fit, frame: pd.DataFrame, values: Mapping[str, np.ndarray], seed: int
 ) -> np.ndarray:
-    """Log of the law's value (sample, target), bent where the fit's law bends."""
+    """Log of the law's value (or its place on another link's line), bent where the law bends."""
     law, structure = fit.law, fit.model.structure
     columns = {v.column: frame[v.column].to_numpy(float) for v in law.variables.values()}
     with np.errstate(all="ignore"):
-        log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
+        mean = law.mean({p: values[p] for p in law.parameters}, columns, np)
+        log_mean = structure.likelihood.link.line(mean, fit.model.arrays.reference.typical, np)
     if structure.bend is None:
         return log_mean
     rng = np.random.default_rng([seed, 17])
-    rows = np.stack(list(columns.values()), axis=1)
+    rows = np.stack([columns[c] for c in logged_columns(law)], axis=1)
     weights = np.stack([values[weight_name(k)] for k in range(WEIGHTS)], axis=-1)
     named = [group[0] if group else "" for group in fit.model.groups]
     known = dict(zip(named, fit.model.walks, strict=True))
@@ -263,7 +281,24 @@ def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     rows = {"se2": np.full(len(frame), fit.model.mean_se2)}
     if fit.model.edges is not None:
         rows["z"] = fit.model.trend(compute_of(frame))
+    if fit.model.structure.response.counts_of:
+        rows["trials"] = trials_of(fit, frame)
     return rows
+
+
+def trials_of(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+    """Numbers of trials of new runs; the fitted rows' median where they don't say."""
+    name = fit.model.structure.response.counts_of
+    if name not in frame.columns:
+        return np.full(len(frame), float(np.round(np.median(fit.runs.table[name]))))
+    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+    faults = [
+        f"target {i + 1}: {name} is {frame[name].iloc[i]!r}; give a whole number of trials"
+        for i in np.flatnonzero(~((values >= 1) & (values == np.round(values))))
+    ]
+    if faults:
+        raise DataError("the target can't be predicted:", tuple(faults))
+    return values
 
 
 def loss_draws(
@@ -275,19 +310,29 @@ def loss_draws(
 ) -> np.ndarray:
     """Draws of the loss (sample, target); the same sample is the same set of parameters."""
     frame = targets_frame(fit, targets)
-    return np.exp(log_loss_draws(fit, frame, kind, new_groups, seed))
+    return response_draws(fit, frame, kind, new_groups, seed).value
 
 
 def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
-    """Log density of the observed log loss of a new run, shape (sample, row)."""
+    """Log density of the observed log loss of a new run, shape (sample, row).
+
+    Of counts it is their log probability; under the identity link it is of the response itself.
+    """
     values = _parameter_draws(fit, table, new_groups)
-    law, noise = fit.law, fit.model.structure.noise
-    log_mean = _log_mean(fit, table, values, seed=0)
-    residual = np.log(table[law.response.column].to_numpy(float)) - log_mean
-    rows = {k: v[:, None] for k, v in noise_rows(fit, table).items()}
-    noise_values = {p.name: values[p.name][..., None] for p in noise.parameters}
-    mask = np.ones((*residual.shape, 1))
-    return noise.cell_log_density(noise_values, residual[..., None], mask, rows, np)
+    structure, unit = fit.model.structure, fit.model.arrays.reference.typical
+    likelihood, response = structure.likelihood, structure.response
+    line = _log_mean(fit, table, values, seed=0)
+    measured = table[response.column].to_numpy(float)
+    rows = noise_rows(fit, table)
+    trials = rows.get("trials")
+    observed = likelihood.observe(measured, trials, unit)
+    if response.counted:
+        rows["log_ways"] = log_ways(likelihood, observed, trials)
+    rows = {k: v[:, None] for k, v in rows.items()}
+    scatter = {p.name: values[p.name][..., None] for p in likelihood.parameters}
+    mask = np.ones((*line.shape, 1))
+    seen = likelihood.cell_log_density(scatter, line, observed[:, None], mask, rows, np)
+    return seen if likelihood.link.name == "log" else seen + likelihood.log_measure(measured, unit)
 
 
 def compute_of(frame: pd.DataFrame) -> np.ndarray:
@@ -364,20 +409,22 @@ def predict(
     """
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
-    log_draws = log_loss_draws(fit, frame, kind, new_groups, seed)
-    bad = ~np.all(np.isfinite(log_draws), axis=0)
+    draws, log_draws = response_draws(fit, frame, kind, new_groups, seed)
+    positive = fit.model.structure.response.positive
+    bad = ~np.all(np.isfinite(log_draws if positive else draws), axis=0)
     if bad.any():
+        what = "finite positive" if positive else "finite"
         raise DataError(
-            "the law has no finite positive loss there: "
+            f"the law has no {what} {fit.law.response.column} there: "
             + ", ".join(f"target {i + 1}" for i in np.flatnonzero(bad))
         )
-    draws = np.exp(log_draws)
     table = frame.copy()
     table["median"] = np.median(draws, axis=0)
     for level in levels:
         tail = (1.0 - level) / 2.0
         table[f"lower_{percent(level)}"] = np.quantile(draws, tail, axis=0)
         table[f"upper_{percent(level)}"] = np.quantile(draws, 1.0 - tail, axis=0)
+    log_draws = np.where(np.all(np.isfinite(log_draws), axis=0), log_draws, np.nan)
     table["mean_log"] = log_draws.mean(axis=0)
     table["sd_log"] = log_draws.std(axis=0, ddof=1)
     table["decades_beyond"] = decades_beyond(fit, frame)
