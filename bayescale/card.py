@@ -48,6 +48,7 @@ SCHEMA: dict[str, Any] = {
             "varies": str,
             "group_sd": str,
             "pooling": str,
+            "slopes": {"*": str},
         }
     },
     "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUE}}},

@@ -279,6 +279,9 @@ def _law_priors(law: Law) -> pd.DataFrame:
             low, middle, high = p.group_sd.quantile([0.025, 0.5, 0.975])
             name = f"sd({p.name}|{group})"
             rows.append((name, p.group_sd.text, "relative change", low, middle, high, ""))
+        for slope in p.slopes:
+            low, middle, high = slope.prior.quantile([0.025, 0.5, 0.975])
+            rows.append((slope.name, slope.prior.text, "value", low, middle, high, slope.about))
     columns = ["parameter", "prior", "on", "prior_lower", "prior_median", "prior_upper", "why"]
     return pd.DataFrame(rows, columns=columns).set_index("parameter")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.covariates import Slope, read_slopes, read_terms
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, constant
-from bayescale.grammar import Parser, nearest, tokens
+from bayescale.grammar import Parser, nearest
 from bayescale.priors import Prior
 
 _NAMED = {"from": "least"}  # keys of a card that Python keeps for itself
@@ -64,6 +64,8 @@ class Parameter:
         Of the standard deviation between groups, on the pooled coordinate.
     pooling : str
         "partial", or "none": groups are fitted apart.
+    slopes : tuple of Slope
+        On columns that have one value in every group, such as log(width).
     """
 
     name: str
@@ -76,33 +78,23 @@ class Parameter:
     group_sd: Prior = field(default_factory=lambda: Prior.parse(_GROUP_SD_OTHER))
     pooling: str = "partial"
     why: str = ""
+    slopes: tuple[Slope, ...] = ()
 
 
 def read_varies(text: str) -> tuple[str, ...]:
-    """Read "1 + (1 | family) + (1 | corpus)" into ("family", "corpus").
+    """Read the grouping columns of "1 + (1 | family) + (1 | corpus)".
 
     Raises
     ------
     FormulaError
-        For anything that is not an intercept and grouping columns.
+        For anything that is not an intercept, covariates and grouping columns.
 
     Examples
     --------
     >>> read_varies("1 + (1 | family)")
     ('family',)
     """
-    pieces = [token.text for token in tokens(text)]
-    shape = " ".join(pieces).strip()
-    if not re.fullmatch(r"1(?: \+ \( 1 \| [A-Za-z]\w* \))*", shape):
-        raise FormulaError(
-            'what varies is written "1" (one value for all) or "1 + (1 | family)", with one '
-            "(1 | column) for each grouping column",
-            text,
-        )
-    groups = tuple(re.findall(r"\| (\w+)", shape))
-    if len(set(groups)) != len(groups):
-        raise FormulaError("a grouping column is named twice", text)
-    return groups
+    return read_terms(text)[0]
 
 
 @contextmanager
@@ -215,7 +207,11 @@ def read_parameters(
         with placed(f"{place}.group_sd"):
             group_sd = Prior.parse(keys.get("group_sd", default))
         with placed(f"{place}.varies"):
-            varies = read_varies(keys.get("varies", card.get("varies", "1")))
+            varies, covariates = read_terms(keys.get("varies", card.get("varies", "1")))
+        if keys.get("pooling") == "none":
+            covariates = ()
+        with placed(f"{place}.slopes"):
+            slopes = read_slopes(name, covariates, keys.get("slopes", {}), group_sd)
         parameter = Parameter(
             name=name,
             prior=prior,
@@ -227,6 +223,7 @@ def read_parameters(
             varies=varies,
             group_sd=group_sd,
             pooling=keys.get("pooling", "partial"),
+            slopes=slopes,
         )
         _check_parameter(parameter, keys)
         parameters[name] = parameter

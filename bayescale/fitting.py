@@ -386,8 +386,11 @@ def _adapt(
         def columns(value: Any) -> list[str]:
             return [value] if isinstance(value, str) else list(value)
 
+        def written(value: Any) -> Any:
+            return value if isinstance(value, str) else list(value)
+
         noise_pool = {k: columns(v) for k, v in pool.items() if k in NOISE_WORDS}
-        pool = {k: columns(v) for k, v in pool.items() if k not in NOISE_WORDS}
+        pool = {k: written(v) for k, v in pool.items() if k not in NOISE_WORDS}
     if pool is not None and pool != {}:
         law = law.varying(pool)
     if prior:

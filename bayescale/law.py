@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayescale.card import read_card, write_card
+from bayescale.covariates import without_slopes
 from bayescale.elements import Parameter as Parameter
 from bayescale.elements import Variable as Variable
 from bayescale.elements import (
@@ -396,7 +397,7 @@ class Law:
     def _changed(self, changes: Mapping[str, Mapping[str, str]]) -> Law:
         card = copy.deepcopy(read_card(self.card))
         for name, change in changes.items():
-            card["parameters"][name].update(change)
+            card["parameters"][name] = without_slopes({**card["parameters"][name], **change})
         return _read(card, self.function)
 
 

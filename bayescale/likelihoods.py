@@ -4,8 +4,8 @@ The law gives a place on the link's line (bent there, where it bends); a likelih
 density of what was observed about it, and draws of what a new run would show. On the line itself
 runs scatter by `noise.Noise`: normal or Student-t, with repeated cells and measured errors. Rates
 may scatter by a beta, counts by a binomial, a beta-binomial or a negative binomial; there ``sigma``
-is the deviation of a run's own rate, and rows that repeat a configuration are independent about
-the law.
+is the deviation of a run's own rate along the line, and rows that repeat a configuration are
+independent about the law.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from bayescale.links import LINKS, RATES, Link, RateLink
-from bayescale.noise import Noise, NoiseParameter, build_noise, gammaln, noise_parameter
+from bayescale.noise import (
+    SCALES,
+    Noise,
+    NoiseParameter,
+    build_noise,
+    gammaln,
+    noise_parameter,
+)
 from bayescale.responses import CONTINUOUS, Response
 
 Array = Any
@@ -112,8 +119,8 @@ def _sigma(prior: str, about: str) -> NoiseParameter:
 
 
 _RATE_SIGMA = _sigma(
-    "LogNormal(log(0.05), 1.0)",
-    "sd of a run's rate over sqrt(p (1 - p)): 0.05 is 2.5 points at one half",
+    SCALES["logit"].run,
+    "scale of a run's deviation on the link's line, beyond the chance of counting",
 )
 
 
@@ -122,10 +129,13 @@ def _sum_rows(log_density: Array, mask: Array, xp: Any) -> Array:
 
 
 def _beta_parameters(link: RateLink, sigma: Array, line: Array, xp: Any) -> tuple[Array, Array]:
-    """Both shapes of a beta of mean at `line` and variance near sigma^2 p (1 - p)."""
-    log_size = -2.0 * xp.log(sigma)
-    one = xp.exp(log_size + link.log_value(line, 1.0, xp))
-    return one, xp.exp(log_size + link.log_rest(line, xp))
+    """Both shapes of a beta whose mean is at `line` and whose sd is `sigma` along the line.
+
+    To first order: with v = (sigma dp/dline)^2 / (p (1 - p)) the variance is p (1 - p) v / (1 + v).
+    """
+    log_rate, log_rest = link.log_value(line, 1.0, xp), link.log_rest(line, xp)
+    log_size = log_rate + log_rest - 2.0 * (xp.log(sigma) + link.log_gain(line, xp))
+    return xp.exp(log_size + log_rate), xp.exp(log_size + log_rest)
 
 
 @dataclass(frozen=True)

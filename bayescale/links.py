@@ -106,6 +106,10 @@ class RateLink(Link, Protocol):
         """Log of 1 - rate."""
         ...
 
+    def log_gain(self, line: Array, xp: Any) -> Array:
+        """Log of how fast the rate moves along the line."""
+        ...
+
 
 def _rate(value: Array, xp: Any) -> Array:
     """A rate off the ends; NaN for what is no rate."""
@@ -133,6 +137,9 @@ class Logit:
     def log_rest(self, line: Array, xp: Any) -> Array:
         return -xp.logaddexp(0.0, line)
 
+    def log_gain(self, line: Array, xp: Any) -> Array:
+        return self.log_value(line, 1.0, xp) + self.log_rest(line, xp)
+
     def gain(self, value: Array, unit: Array) -> np.ndarray:
         return np.asarray(value * (1.0 - value))
 
@@ -159,6 +166,9 @@ class Cloglog:
     def log_rest(self, line: Array, xp: Any) -> Array:
         return -xp.exp(line)
 
+    def log_gain(self, line: Array, xp: Any) -> Array:
+        return line - xp.exp(line)
+
     def gain(self, value: Array, unit: Array) -> np.ndarray:
         return np.asarray(-(1.0 - value) * np.log1p(-value))
 
@@ -184,6 +194,9 @@ class Loglog:
 
     def log_rest(self, line: Array, xp: Any) -> Array:
         return _log_of_complement(line, xp)
+
+    def log_gain(self, line: Array, xp: Any) -> Array:
+        return line - xp.exp(line)
 
     def gain(self, value: Array, unit: Array) -> np.ndarray:
         return np.asarray(-value * np.log(value))

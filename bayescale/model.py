@@ -14,12 +14,16 @@ from typing import TypeGuard
 import numpy as np
 
 from bayescale.bends import Bend, Walk, Weight
+from bayescale.covariates import Slope
+from bayescale.group_columns import LevelValues
 from bayescale.law import Law, Parameter
 from bayescale.likelihoods import Likelihood
 from bayescale.noise import NoiseParameter
 from bayescale.responses import Response
 
 FEW_LEVELS = 5
+
+Coordinate = Parameter | NoiseParameter | Slope | Weight
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Reference:
         return {"smallest": self.smallest, "typical": self.typical, "one": 1.0}[of]
 
 
-def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Parameter]:
+def has_share(parameter: Coordinate) -> TypeGuard[Parameter]:
     """Whether a parameter multiplies a term of the law, whose size is then its coordinate."""
     return isinstance(parameter, Parameter) and parameter.share is not None
 
@@ -67,10 +71,10 @@ class Factor:
 class Structure:
     """The statistical model, apart from its data.
 
-    Coordinates are unconstrained: the law's parameters in card order, then the noise's, then the
-    discrepancy's. A parameter
-    with a `share` has the log of its contribution at the reference as its coordinate, so that a
-    group effect on it is a relative change of that contribution, whatever the exponent.
+    Coordinates are unconstrained: the law's parameters in card order, then the noise's, the slopes'
+    on groups' covariates, and the discrepancy's. A parameter with a `share` has the log of its
+    contribution at the reference as its coordinate, so that a group effect on it is a relative
+    change of that contribution, whatever the exponent.
     """
 
     law: Law
@@ -79,6 +83,7 @@ class Structure:
     factors: tuple[Factor, ...]
     pinned: tuple[tuple[int, float], ...] = ()
     bend: Bend | None = None
+    slopes: tuple[Slope, ...] = ()
 
     @property
     def noise_name(self) -> str:
@@ -86,13 +91,20 @@ class Structure:
         return self.response.likelihood
 
     @cached_property
-    def parameters(self) -> tuple[Parameter | NoiseParameter | Weight, ...]:
+    def parameters(self) -> tuple[Coordinate, ...]:
         bends = () if self.bend is None else self.bend.parameters
-        return (*self.law.parameters.values(), *self.likelihood.parameters, *bends)
+        own = self.law.parameters.values()
+        return (*own, *self.likelihood.parameters, *self.slopes, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(p.name for p in self.parameters)
+
+    @cached_property
+    def sloped(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Places of the slopes, and of the coordinates that they move."""
+        places = tuple(self.names.index(s.name) for s in self.slopes)
+        return places, tuple(self.names.index(s.of) for s in self.slopes)
 
     @property
     def size(self) -> int:
@@ -134,7 +146,8 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
         )
-        return (law.name, formula, described, self.likelihood, factors, self.pinned, self.bend)
+        parts = (self.likelihood, factors, self.pinned, self.bend, self.slopes)
+        return (law.name, formula, described, *parts)
 
 
 @dataclass(frozen=True)
@@ -143,7 +156,8 @@ class Arrays:
 
     A group is a combination of factor levels that occurs; a cell is one configuration of the law's
     variables in a group; its seeds are the runs that repeat it. `observed` is what the likelihood
-    is of: log losses, responses on another link's line, counts.
+    is of: log losses, responses on another link's line, counts. `covariates` (groups, slopes) are
+    the groups' own, less their means.
     """
 
     columns: dict[str, np.ndarray]
@@ -152,11 +166,14 @@ class Arrays:
     rows: dict[str, np.ndarray]
     levels: tuple[np.ndarray, ...]
     reference: Reference
+    covariates: np.ndarray | None = None
     position: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 3), int))
 
     def inputs(self) -> dict:
         """Arguments of compiled functions."""
+        more = {} if self.covariates is None else {"covariates": self.covariates}
         return {
+            **more,
             "columns": self.columns,
             "observed": self.observed,
             "mask": self.mask,
@@ -205,6 +222,7 @@ class Model:
     mean_se2: float
     notes: tuple[str, ...] = ()
     walks: tuple[Walk, ...] = ()
+    covariates: tuple[LevelValues, ...] = ()
 
     def trend(self, compute: np.ndarray) -> np.ndarray:
         """Decades of compute from the data's middle, held at the data's edges."""

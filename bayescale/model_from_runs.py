@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from bayescale.bends import WEIGHTS, Bend, Walk, Weight, walks, weight_name
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
+from bayescale.group_columns import LevelValues, centred, level_values
 from bayescale.law import Law, Parameter
 from bayescale.likelihoods import build_likelihood, log_ways
 from bayescale.model import Arrays, Factor, Model, Reference, Structure
@@ -136,9 +138,11 @@ def build_model(
         if not logged_columns(law):
             raise LawError(f"{law.name} has no positive variable along whose decades it could bend")
         bend = Bend(tuple(factor_levels))
+    slopes = _slopes(law, table, factor_levels, notes)
     parameters = [
         *law.parameters.values(),
         *built.parameters,
+        *(one.slope for one in slopes),
         *(() if bend is None else bend.parameters),
     ]
     names = [p.name for p in parameters]
@@ -161,9 +165,31 @@ def build_model(
         for f in factor_levels
         if members[f]
     )
-    structure = Structure(law, response, built, factors, tuple(pinned), bend)
+    active = tuple(one.slope for one in slopes)
+    structure = Structure(law, response, built, factors, tuple(pinned), bend, active)
     arrays, groups, extra, walked = _lay_out(structure, table, cells, reference, measured)
-    return Model(structure, arrays, groups, *extra, notes=tuple(notes), walks=walked)
+    if slopes:
+        arrays = replace(arrays, covariates=centred(slopes, arrays.levels))
+    more = {"walks": walked, "covariates": slopes}
+    return Model(structure, arrays, groups, *extra, notes=tuple(notes), **more)
+
+
+def _slopes(
+    law: Law, table: pd.DataFrame, levels: Mapping[str, tuple[str, ...]], notes: list[str]
+) -> tuple[LevelValues, ...]:
+    """What the covariates are in every group that there is."""
+    found = []
+    for p in law.parameters.values():
+        present = {k: (f, levels[f]) for k, f in enumerate(levels) if f in p.varies}
+        for slope in p.slopes:
+            column = slope.covariate.column
+            if not present or column not in table.columns:
+                why = "there are no groups to tell it" if not present else f"no column {column!r}"
+                notes.append(f"{slope.name} is left out: {why}")
+                continue
+            found.append(level_values(slope, table, present))
+            notes.append(found[-1].note)
+    return tuple(found)
 
 
 def _check_shares(law: Law, reference: Reference) -> None:

@@ -13,6 +13,7 @@ from bayescale.density import (
     cell_log_likelihood,
     group_coordinates,
     population_coordinates,
+    with_slopes,
 )
 from bayescale.model import Model, reference_inputs
 from bayescale.sampling import Sampled
@@ -93,7 +94,8 @@ def posterior_variables(
         labels = np.array([",".join(g) for g in model.groups])
         coords[dim] = labels
         eta = group_coordinates(structure, position, model.arrays.levels, np)
-        values = to_natural(structure, eta, reference, np)
+        moved = with_slopes(structure, eta, model.arrays.covariates)
+        values = to_natural(structure, moved, reference, np)
         varied = told & {i for f in structure.factors for i in f.varied}
         for i in sorted(varied):
             name = f"{structure.names[i]}_by_{dim}"

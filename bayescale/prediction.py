@@ -12,9 +12,10 @@ import pandas as pd
 from bayescale.bends import SCALE, WEIGHTS, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
-from bayescale.density import Position, group_covariance, population_coordinates
+from bayescale.density import Position, group_covariance, population_coordinates, with_slopes
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
+from bayescale.group_columns import target_values
 from bayescale.likelihoods import Drawn, log_ways
 from bayescale.model import FEW_LEVELS, reference_inputs
 from bayescale.model_from_runs import logged_columns
@@ -174,7 +175,8 @@ def _target_coordinates(fit: Fit, frame: pd.DataFrame, new_groups: str, seed: in
             effects = np.concatenate([effects, drawn[:, None, :]], axis=1)
             index = np.where(named == label, effects.shape[1] - 1, index)
         eta[:, :, varied] += effects[:, index, :]
-    return eta
+    known = fit.model.covariates
+    return with_slopes(structure, eta, target_values(known, frame, indices) if known else None)
 
 
 def _new_effects(fit: Fit, f: int, position: Position, rng: np.random.Generator) -> np.ndarray:
@@ -428,7 +430,7 @@ def predict(
     table["mean_log"] = log_draws.mean(axis=0)
     table["sd_log"] = log_draws.std(axis=0, ddof=1)
     table["decades_beyond"] = decades_beyond(fit, frame)
-    warnings = _warnings(fit, frame, draws, max(levels))
+    warnings = [*_trial_warnings(fit, frame, kind), *_warnings(fit, frame, draws, max(levels))]
     return Prediction(
         table, _labelled(draws), kind, _sentences(fit, table, kind, max(levels)), warnings
     )
@@ -451,6 +453,14 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
         coords={"target": np.arange(draws.shape[1])},
         name="loss",
     )
+
+
+def _trial_warnings(fit: Fit, frame: pd.DataFrame, kind: str) -> list[str]:
+    """Say how many trials a new run is taken to have, where it doesn't."""
+    name = fit.model.structure.response.counts_of
+    if not name or name in frame.columns or kind == "mean":
+        return []
+    return [f"a new run is taken to have {trials_of(fit, frame)[0]:g} {name}, the runs' median"]
 
 
 def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:

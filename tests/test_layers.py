@@ -17,9 +17,9 @@ configuration functions roots
 grammar
 latex formula priors prior_table conditions
 columns cells tables responses
-links card elements optimum oracle_tables oracles costs compute law
+links covariates card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
-supports
+supports group_columns
 runs identifiability rows
 dataset_cards datasets
 places kernels noise likelihoods bends model model_from_runs coordinates ridge density cholesky

@@ -84,17 +84,23 @@ def density(name: str, response, line, sigma=0.2, trials=None) -> np.ndarray:
     )
 
 
+def shapes(name: str, line: float, sigma: float) -> tuple[float, float]:
+    """A beta's shapes from its mean and its sd along the line, to first order."""
+    link = made(name).link
+    p = float(link.value(np.array(line), 1.0, np))
+    size = p * (1 - p) / (sigma * float(link.gain(np.array(p), 1.0))) ** 2
+    return p * size, (1 - p) * size
+
+
 def test_densities_are_scipys():
     line, sigma = -0.4, 0.2
     y, n = np.array([0.1, 0.35, 0.8]), np.array([20.0, 60.0, 10.0])
-    p = float(made("beta").link.value(np.array(line), 1.0, np))
-    expected = stats.beta(p / sigma**2, (1 - p) / sigma**2).logpdf(y)
+    expected = stats.beta(*shapes("beta", line, sigma)).logpdf(y)
     np.testing.assert_allclose(density("beta", y, line), expected, rtol=1e-10)
     p = float(made("binomial").link.value(np.array(line), 1.0, np))
     expected = stats.binom(n, p).logpmf(np.round(y * n))
     np.testing.assert_allclose(density("binomial", y, line, trials=n), expected, rtol=1e-10)
-    p = float(made("beta-binomial").link.value(np.array(line), 1.0, np))
-    expected = stats.betabinom(n, p / sigma**2, (1 - p) / sigma**2).logpmf(np.round(y * n))
+    expected = stats.betabinom(n, *shapes("beta-binomial", line, sigma)).logpmf(np.round(y * n))
     np.testing.assert_allclose(density("beta-binomial", y, line, trials=n), expected, rtol=1e-8)
     counts, mean = np.array([0.0, 3.0, 41.0]), np.exp(1.3)
     size = sigma**-2
@@ -131,10 +137,11 @@ def test_draws_are_of_the_density(name):
     if name in ("t", "normal"):
         assert np.median(drawn.value) == pytest.approx(mean, rel=5e-3)
         return
+    own = 0.0 if name == "negative-binomial" else 1 / (1 + sum(shapes(name, 0.3, 0.2)))
     spread = {
-        "beta": mean * (1 - mean) / (1 + 0.2**-2),
+        "beta": mean * (1 - mean) * own,
         "binomial": mean * (1 - mean) / 40,
-        "beta-binomial": mean * (1 - mean) / 40 * (1 + 39 / (1 + 0.2**-2)),
+        "beta-binomial": mean * (1 - mean) / 40 * (1 + 39 * own),
         "negative-binomial": mean + mean**2 * 0.2**2,
     }[name]
     assert drawn.value.mean() == pytest.approx(mean, rel=5e-3)
@@ -246,7 +253,7 @@ SIMULATED = {
     "beta-binomial": ('likelihood = "beta-binomial"\ntrials = "n"', "sigmoid(a + b * log(x))"),
     "negative-binomial": ('likelihood = "negative-binomial"', "exp(a + 2 + b * log(x))"),
 }
-PROBLEMS, ROWS = 40, 16
+PROBLEMS, ROWS = 40, 8
 
 
 @pytest.mark.parametrize("kind", SIMULATED)
@@ -267,8 +274,67 @@ def test_truths_are_recovered(kind):
     y = likelihood.draw(at, line, {"trials": np.full(ROWS, 50.0)}, unit, rng).value
     many = bs.fit_many(law, [blank.assign(y=row) for row in y], progress=False, chains=2)
     assert many.table["ok"].mean() > 0.9
+    posteriors = [fit.data["posterior"].dataset for fit in many]
     for name in (*law.parameters, *(p.name for p in likelihood.parameters)):
-        draws = [fit.data["posterior"][name].to_numpy().ravel()[::10] for fit in many]
+        draws = [own[name].to_numpy().ravel()[::10] for own in posteriors]
         chi2, worst = rank_statistic(truths[name], draws)
         assert chi2 > 1e-3, (name, chi2)
         assert worst > 1e-3, (name, worst)
+
+
+# --- variables that may be zero -----------------------------------------------------------------
+
+REPEATS = """
+name = "repeats"
+title = "loss from epochs repeated, of which there may be none"
+formula = "E + A * (1 + R)**-alpha + B * code**0.5"
+cite = "made up"
+unverified = "made up"
+
+[variables]
+R = { column = "R", from = 0 }
+code = { column = "code", from = 0 }
+
+[parameters]
+E = { prior = "LogNormal(0, 0.3)" }
+A = { prior = "LogNormal(0, 0.3)", share = "A * (1 + R)**-alpha", on = "value" }
+alpha = { prior = "LogNormal(log(0.3), 0.3)" }
+B = { prior = "LogNormal(log(0.2), 0.5)" }
+"""
+
+
+def test_a_variable_may_be_zero_where_its_card_says_so():
+    import jax
+    import jax.numpy as jnp
+
+    from bayescale.density import cell_log_likelihood
+
+    law = bs.Law.from_text(REPEATS)
+    table = pd.DataFrame(
+        {"R": [0.0, 1.0, 3.0, 7.0], "code": [0.0, 0.0, 0.5, 1.0], "loss": [2.0, 1.8, 1.7, 1.8]}
+    )
+    runs = bs.read_runs(table, law=law)
+    model = build_model(law, runs.table)
+    assert model.arrays.reference.columns == {"R": 2.75, "code": 0.375}
+    eta, _ = sample_population_prior(model, np.random.default_rng(0), 20)
+    inputs = model.arrays.inputs()
+    with x64():
+        slopes = jax.grad(
+            lambda e: jnp.sum(cell_log_likelihood(model.structure, e, inputs, jnp)[..., :4])
+        )(eta[:, None])
+    assert np.isfinite(np.asarray(slopes)).all()
+    with pytest.raises(DataError, match="row 2: R is -1; it must be 0 or more"):
+        bs.read_runs(table.assign(R=[0.0, -1.0, 1.0, 2.0]), law=law)
+    with pytest.raises(LawError, match="no positive variable along whose decades"):
+        build_model(law, runs.table, discrepancy="bend")
+
+
+def test_targets_may_be_zero_too():
+    from types import SimpleNamespace
+
+    from bayescale.prediction import targets_frame
+
+    fit = SimpleNamespace(law=bs.Law.from_text(REPEATS))
+    assert targets_frame(fit, {"R": 0, "code": 0.2})["R"].tolist() == [0.0]
+    with pytest.raises(DataError, match="R is -2; give a number from 0 on"):
+        targets_frame(fit, {"R": -2, "code": 0.2})
