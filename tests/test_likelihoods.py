@@ -338,3 +338,85 @@ def test_targets_may_be_zero_too():
     assert targets_frame(fit, {"R": 0, "code": 0.2})["R"].tolist() == [0.0]
     with pytest.raises(DataError, match="R is -2; give a number from 0 on"):
         targets_frame(fit, {"R": -2, "code": 0.2})
+
+
+# --- from a table of counts to answers ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def counted():
+    """Shares of few questions, many of them none, under another likelihood than the card's."""
+    law = curve('link = "logit"\ntrials = "n"', "sigmoid(a - 3.5 + 1.5 * b * log(x))")
+    rng = np.random.default_rng(5)
+    x = np.geomspace(1, 200, 14)
+    rate = 1 / (1 + np.exp(4.0 - 0.75 * np.log(x)))
+    table = pd.DataFrame({"x": x, "n": 60.0, "y": rng.binomial(60, rate) / 60})
+    assert (table["y"] == 0).sum() >= 2
+    return bs.fit(law, table, noise="beta-binomial", draws=400, warmup=400, progress=False)
+
+
+def test_counts_are_predicted_as_shares_of_their_trials(counted):
+    assert bs.diagnose(counted).ok
+    near = bs.predict(counted, {"x": [1.0, 2000.0], "n": [10, 1000]})
+    shares = near.draws.to_numpy()
+    assert set(np.round(np.unique(shares[:, 0]) * 10, 9)) <= set(range(11))
+    np.testing.assert_allclose(shares * [10, 1000], np.round(shares * [10, 1000]), atol=1e-6)
+    assert np.isnan(near.table["mean_log"][0])  # some draws are none: no log
+    assert np.isfinite(near.table["mean_log"][1])
+    usual = bs.predict(counted, {"x": 1.0})
+    assert "60 n, the runs' median" in str(usual)
+    law = bs.predict(counted, {"x": 1.0}, kind="mean").table
+    assert 0 < law["lower_95"][0] < law["upper_95"][0] < 0.1
+    with pytest.raises(DataError, match=r"n is 1.5; give a whole number of trials"):
+        bs.predict(counted, {"x": 1.0, "n": 1.5})
+
+
+def test_counts_of_none_are_scored_as_they_are(counted):
+    from bayescale.backtesting import Verbs, backtest_with
+    from bayescale.prediction import log_predictive, loss_draws
+
+    verbs = Verbs(lambda law, runs, **_: counted, loss_draws, log_predictive)
+    table = counted.runs.table
+    told = backtest_with(verbs, counted.law, table, cut="x > 5", noise="beta-binomial")
+    assert told.metrics["scale"] == "response"
+    assert told.metrics["rmsle"] is None
+    assert 0 <= told.metrics["crps"] < 0.1
+    assert told.metrics["log_score"] < 0
+    density = log_predictive(counted, table.assign(y=1 / 60))
+    counts = [log_predictive(counted, table.assign(y=k / 60)) for k in range(61)]
+    np.testing.assert_allclose(np.sum(np.exp(counts), axis=0), 1.0, rtol=1e-6)
+    assert density.shape == (len(counted.position.population), len(table))
+
+
+def test_counts_are_saved_and_drawn(counted, tmp_path):
+    again = bs.load(bs.save(counted, tmp_path / "fit.nc"))
+    assert again.model.structure.likelihood == counted.model.structure.likelihood
+    target = {"x": 300.0}
+    assert bs.predict(again, target).table.equals(bs.predict(counted, target).table)
+    residuals = bs.plots.plot_residuals(counted).data["residual"]
+    assert np.isfinite(residuals).all()
+    bs.plots.plot_fit(counted, targets=target)
+    assert "beta-binomial" in bs.report(counted, to=tmp_path / "report.md").read_text()
+
+
+def test_what_is_negative_is_predicted_and_scored_in_its_unit():
+    from bayescale.backtesting import Verbs, backtest_with
+    from bayescale.prediction import log_predictive, loss_draws
+
+    law = curve('link = "identity"', "3 * (a + b * log(x)) - 2")
+    rng = np.random.default_rng(2)
+    table = runs_of(-3 + 1.2 * np.log(np.geomspace(1, 20, 14)) + 0.05 * rng.standard_normal(14))
+    table["x"] = np.geomspace(1, 20, 14)
+    fit = bs.fit(law, table, noise="normal", draws=400, warmup=400, progress=False)
+    told = bs.predict(fit, {"x": 2.0}).table
+    assert told["lower_95"][0] < -3 + 1.2 * np.log(2.0) < told["upper_95"][0]
+    assert 0.1 < told["upper_95"][0] - told["lower_95"][0] < 0.4
+    assert np.isnan(told["mean_log"][0])
+    verbs = Verbs(lambda law, runs, **_: fit, loss_draws, log_predictive)
+    scores = backtest_with(verbs, law, table, cut="x > 5", noise="normal").metrics
+    assert scores["scale"] == "response"
+    assert 0.05 < scores["width"]["0.95"] < 0.5
+    step = np.linspace(-8, 4, 2401)
+    many = pd.DataFrame({"x": 2.0, "y": step})
+    density = np.exp(log_predictive(fit, many)).mean(axis=0)
+    assert np.sum(density) * 0.005 == pytest.approx(1.0, abs=1e-3)  # in the response's own unit
