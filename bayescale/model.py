@@ -166,8 +166,8 @@ class Arrays:
     rows: dict[str, np.ndarray]
     levels: tuple[np.ndarray, ...]
     reference: Reference
-    covariates: np.ndarray | None = None
     position: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 3), int))
+    covariates: np.ndarray | None = None
 
     def inputs(self) -> dict:
         """Arguments of compiled functions."""

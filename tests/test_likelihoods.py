@@ -346,10 +346,10 @@ def test_targets_may_be_zero_too():
 @pytest.fixture(scope="module")
 def counted():
     """Shares of few questions, many of them none, under another likelihood than the card's."""
-    law = curve('link = "logit"\ntrials = "n"', "sigmoid(a - 3.5 + 1.5 * b * log(x))")
+    law = curve('link = "logit"\ntrials = "n"', "sigmoid(a - 5 + 2 * b * log(x))")
     rng = np.random.default_rng(5)
     x = np.geomspace(1, 200, 14)
-    rate = 1 / (1 + np.exp(4.0 - 0.75 * np.log(x)))
+    rate = 1 / (1 + np.exp(5.5 - np.log(x)))
     table = pd.DataFrame({"x": x, "n": 60.0, "y": rng.binomial(60, rate) / 60})
     assert (table["y"] == 0).sum() >= 2
     return bs.fit(law, table, noise="beta-binomial", draws=400, warmup=400, progress=False)
