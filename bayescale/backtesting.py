@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ class Backtest:
     metrics : dict
         ``n_train``, ``n_test``, ``rmsle``, ``are``, ``crps``, ``coverage``, ``width``,
         ``interval_score`` (each by level: "0.5", "0.8", "0.9", "0.95"), ``log_score``,
-        ``seconds``. All but ``are`` are on log loss.
+        ``seconds``. All but ``are`` are on log loss; where a response is zero or negative, on the
+        response itself, without ``rmsle`` and ``are`` (None), and ``scale`` is "response".
     predictions : pandas.DataFrame
         One row a test row: ``row`` (number in the source), the run and its labels and columns,
         ``observed``, ``median``, ``lower_50``, ``upper_50``, ..., ``pit``.
@@ -224,7 +225,8 @@ def _split(
 ) -> Split:
     groups = _groups(law, options.get("pool"), runs.table)
     selecting = {k: options[k] for k in ("checkpoints", "on_failed") if k in options}
-    split = split_runs(runs, law, cut, train, test, groups, **selecting)
+    asked = replace(law, response=law.response.scattering(options.get("noise")))
+    split = split_runs(runs, asked, cut, train, test, groups, **selecting)
     if options.get("new_groups", "error") == "error":
         refuse_unseen(split, groups)
     return split
@@ -245,14 +247,16 @@ def _score(
     draws = verbs.loss_draws(fit, hidden, kind="new-run", new_groups=new_groups, seed=seed)
     density = verbs.log_predictive(fit, split.test, new_groups=new_groups)
     observed = split.test[law.response.column].to_numpy(float)
-    scores = scoring.metrics(draws, observed, density)
+    positive = law.response.scattering(options.get("noise")).positive
+    scale = "log" if positive else scoring.scale_of(draws, observed)
+    scores = scoring.metrics(draws, observed, density, scale=scale)
     metrics = {
         "n_train": len(split.train),
         **scores,
         "seconds": time.perf_counter() - start,
     }
     groups = _groups(law, options.get("pool"), split.test)
-    predictions = _predictions(law, split.test, groups, draws, observed, seed)
+    predictions = _predictions(law, split.test, groups, draws, observed, seed, scale)
     return Backtest(metrics, predictions, fit, (*split.notes, *fit.notes))
 
 
@@ -263,6 +267,7 @@ def _predictions(
     draws: NDArray[np.float64],
     observed: NDArray[np.float64],
     seed: int,
+    scale: str = "log",
 ) -> pd.DataFrame:
     about = ["run", *groups, *(v.column for v in law.variables.values()), "C"]
     shown = [name for name in dict.fromkeys(about) if name in test]
@@ -274,5 +279,5 @@ def _predictions(
         low, high = scoring.interval(draws, level)
         table[f"lower_{scoring.percent(level)}"] = low
         table[f"upper_{scoring.percent(level)}"] = high
-    table["pit"] = scoring.pit(draws, observed, seed)
+    table["pit"] = scoring.pit(draws, observed, seed, scale)
     return table

@@ -29,16 +29,20 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
     _, values = sample_population_prior(model, rng, N_CANDIDATES)
     n_groups, n_cells = arrays.mask.shape[:2]
     count = arrays.mask.sum(-1)
-    target = np.sum(arrays.log_loss * arrays.mask, -1) / np.maximum(count, 1)
-    observed = np.exp(target)
+    link, unit = structure.likelihood.link, arrays.reference.typical
+    places = structure.likelihood.places(arrays.observed, arrays.rows)
+    target = np.sum(places * arrays.mask, -1) / np.maximum(count, 1)
+    observed = link.value(target, unit, np)
     linear = [p for p in law.linear if p in law.parameters]
+    if link.name != "log":  # only what is positive is solved for
+        linear = [p for p in linear if law.parameters[p].prior.support[0] >= 0]
     law_values = {p: np.asarray(values[p])[:, None, None] for p in law.parameters}
     if linear:
         zero = {**law_values, **{p: np.zeros((1, 1, 1)) for p in linear}}
         constant = np.broadcast_to(
             law.mean(zero, arrays.columns, np), (N_CANDIDATES, n_groups, n_cells)
         )
-        weight = np.sqrt(count) / observed
+        weight = np.sqrt(count) / link.gain(observed, unit)
         basis = np.stack(
             [
                 law.mean({**zero, p: np.ones((1, 1, 1))}, arrays.columns, np) - constant
@@ -58,7 +62,7 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
             law_values[p] = np.maximum(solved[..., k], floor)[..., None]
     mean = law.mean(law_values, arrays.columns, np)
     with np.errstate(all="ignore"):
-        residual = np.where(count > 0, target - np.log(mean), 0.0)
+        residual = np.where(count > 0, target - link.line(mean, unit, np), 0.0)
     rows = np.maximum(count.sum(-1), 1)
     spread = np.sqrt(np.sum(count * residual**2, -1) / rows)
     spread = np.where(np.isfinite(spread), spread, np.inf)

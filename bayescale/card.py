@@ -30,8 +30,13 @@ SCHEMA: dict[str, Any] = {
     "unverified": str,
     "where": {"*": str},
     "solve": {"*": {"zero": str, "between": list, "about": str}},
-    "response": {"column": str, "unit": str, "noise": str, "about": str},
-    "variables": {"*": {"column": str, "unit": str, "about": str, "kind": str}},
+    "response": {
+        **{"column": str, "unit": str, "about": str, "noise": str},
+        **{"link": str, "likelihood": str, "trials": str},
+    },
+    "variables": {
+        "*": {"column": str, "unit": str, "about": str, "kind": str, "from": _NUMBER},
+    },
     "parameters": {
         "*": {
             "prior": str,
@@ -43,6 +48,7 @@ SCHEMA: dict[str, Any] = {
             "varies": str,
             "group_sd": str,
             "pooling": str,
+            "slopes": {"*": str},
         }
     },
     "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUE}}},

@@ -116,8 +116,13 @@ def text_faults(name: str, unread: pd.Series) -> list[str]:
     return faults
 
 
-def value_faults(name: str, values: pd.Series, positive: bool = True) -> list[str]:
-    """Say which numbers of a required column are empty, infinite or not above zero."""
+def value_faults(
+    name: str, values: pd.Series, positive: bool = True, least: float | None = None
+) -> list[str]:
+    """Say which numbers of a required column are empty, infinite or too low.
+
+    Too low is not above zero, below `least` where it is given, or nothing without `positive`.
+    """
     faults = []
     empty = values.index[values.isna()].tolist()
     if empty:
@@ -128,12 +133,16 @@ def value_faults(name: str, values: pd.Series, positive: bool = True) -> list[st
     infinite = values.index[np.isinf(values)].tolist()
     if infinite:
         faults.append(f"{rows_text(infinite)}: {name} is not finite; remove the row")
-    low = values[np.isfinite(values) & (values <= 0)] if positive else values.iloc[:0]
+    bound = values <= 0 if least is None else values < least
+    low = values[np.isfinite(values) & bound] if positive else values.iloc[:0]
     if len(low):
         shown = ", ".join(f"{value:g}" for value in low.iloc[:SHOWN])
+        must, kept = (
+            ("above 0", "> 0") if least is None else (f"{least:g} or more", f">= {least:g}")
+        )
         faults.append(
-            f"{rows_text(low.index.tolist())}: {name} is {shown}; it must be above 0: correct "
-            f'it, or leave the row out with where="{name} > 0"'
+            f"{rows_text(low.index.tolist())}: {name} is {shown}; it must be {must}: correct "
+            f'it, or leave the row out with where="{name} {kept}"'
         )
     return faults
 

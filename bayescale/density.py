@@ -9,7 +9,7 @@ import numpy as np
 
 from bayescale.coordinates import log_prior_population, to_natural
 from bayescale.model import Factor, Structure
-from bayescale.places import spread
+from bayescale.places import pick, spread
 from bayescale.prior_table import PriorTable
 
 Array = Any
@@ -100,6 +100,14 @@ def population_coordinates(structure: Structure, population: Array, xp: Any) -> 
     return spread(population, structure.free, structure.size) + structure.base
 
 
+def with_slopes(structure: Structure, eta: Array, covariates: Array | None) -> Array:
+    """Coordinates (..., groups, P) moved by slopes times the groups' covariates."""
+    if covariates is None or not structure.slopes:
+        return eta
+    slopes, moved = structure.sloped
+    return eta + spread(pick(eta, slopes) * covariates, moved, structure.size)
+
+
 def effects_log_prior(factor: Factor, effects: Array, log_sd: Array, corr: Array, xp: Any) -> Array:
     """Log density of the group effects given their sds and correlations, summed over levels."""
     precision = group_precision(factor, log_sd, corr, xp)
@@ -143,16 +151,17 @@ def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: A
     array, shape (..., groups, cells)
         Zero at padding.
     """
+    eta = with_slopes(structure, eta, inputs.get("covariates"))
     values = to_natural(structure, eta, inputs["reference"], xp)
     law_values = {p: values[p][..., None] for p in structure.law.parameters}
     mean = structure.law.mean(law_values, inputs["columns"], xp)
-    log_mean = xp.log(mean)
+    likelihood = structure.likelihood
+    line = likelihood.link.line(mean, inputs["reference"]["typical"], xp)
     if structure.bend is not None:
-        log_mean = log_mean + structure.bend.deviation(values, inputs["columns"])
-    residual = inputs["log_loss"] - log_mean[..., None]
-    noise_values = {p.name: values[p.name][..., None, None] for p in structure.noise.parameters}
-    return structure.noise.cell_log_density(
-        noise_values, residual, inputs["mask"], inputs["rows"], xp
+        line = line + structure.bend.deviation(values, inputs["columns"])
+    scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
+    return likelihood.cell_log_density(
+        scatter, line, inputs["observed"], inputs["mask"], inputs["rows"], xp
     )
 
 

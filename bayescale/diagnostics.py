@@ -229,9 +229,12 @@ def _prior_warnings(fit: Fit) -> list[str]:
     out = []
     z = fit.prior_z
     if abs(z) > PRIOR_CONFLICT:
+        column = fit.law.response.column
+        what = fit.model.structure.likelihood.link.words(column)
+        units = "N, D and loss" if column == "loss" else f"its columns and {column}"
         out.append(
-            f"prior and data conflict: the mean observed log loss lies {z:+.1f} prior predictive sd"
-            f" from the prior's mean; look at prior_summary and at the units of N, D and loss"
+            f"prior and data conflict: the mean observed {what} lies {z:+.1f} prior predictive sd"
+            f" from the prior's mean; look at prior_summary and at the units of {units}"
         )
     for factor in fit.model.structure.grouping:
         if 2 < len(factor.levels) < FEW_LEVELS and factor.learned_index:
@@ -276,6 +279,9 @@ def _law_priors(law: Law) -> pd.DataFrame:
             low, middle, high = p.group_sd.quantile([0.025, 0.5, 0.975])
             name = f"sd({p.name}|{group})"
             rows.append((name, p.group_sd.text, "relative change", low, middle, high, ""))
+        for slope in p.slopes:
+            low, middle, high = slope.prior.quantile([0.025, 0.5, 0.975])
+            rows.append((slope.name, slope.prior.text, "value", low, middle, high, slope.about))
     columns = ["parameter", "prior", "on", "prior_lower", "prior_median", "prior_upper", "why"]
     return pd.DataFrame(rows, columns=columns).set_index("parameter")
 

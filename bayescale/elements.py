@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,24 +9,35 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.covariates import Slope, read_slopes, read_terms
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, constant
-from bayescale.grammar import Parser, nearest, tokens
+from bayescale.grammar import Parser, nearest
 from bayescale.priors import Prior
 
+_NAMED = {"from": "least"}  # keys of a card that Python keeps for itself
 RESERVED = ("sigma", "nu")  # the noise component has parameters of these names
 _GROUP_SD_SHARE, _GROUP_SD_OTHER = "HalfNormal(0.3)", "HalfNormal(0.15)"
 
 
 @dataclass(frozen=True)
 class Variable:
-    """What the formula is a function of: a name, a column of the runs, a unit."""
+    """What the formula is a function of: a name, a column of the runs, a unit.
+
+    Attributes
+    ----------
+    name, column, unit, about, kind : str
+    least : float or None
+        The smallest value it may take (``from`` in a card); its logarithm is then never taken.
+        None for a positive quantity, whose logarithm counts.
+    """
 
     name: str
     column: str
     unit: str = ""
     about: str = ""
     kind: str = ""
+    least: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,8 @@ class Parameter:
         Of the standard deviation between groups, on the pooled coordinate.
     pooling : str
         "partial", or "none": groups are fitted apart.
+    slopes : tuple of Slope
+        On columns that have one value in every group, such as log(width).
     """
 
     name: str
@@ -66,43 +78,23 @@ class Parameter:
     group_sd: Prior = field(default_factory=lambda: Prior.parse(_GROUP_SD_OTHER))
     pooling: str = "partial"
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is measured: a positive column, its unit, the family of the noise on its log."""
-
-    column: str = "loss"
-    unit: str = "nat/token"
-    noise: str = "t"
-    about: str = ""
+    slopes: tuple[Slope, ...] = ()
 
 
 def read_varies(text: str) -> tuple[str, ...]:
-    """Read "1 + (1 | family) + (1 | corpus)" into ("family", "corpus").
+    """Read the grouping columns of "1 + (1 | family) + (1 | corpus)".
 
     Raises
     ------
     FormulaError
-        For anything that is not an intercept and grouping columns.
+        For anything that is not an intercept, covariates and grouping columns.
 
     Examples
     --------
     >>> read_varies("1 + (1 | family)")
     ('family',)
     """
-    pieces = [token.text for token in tokens(text)]
-    shape = " ".join(pieces).strip()
-    if not re.fullmatch(r"1(?: \+ \( 1 \| [A-Za-z]\w* \))*", shape):
-        raise FormulaError(
-            'what varies is written "1" (one value for all) or "1 + (1 | family)", with one '
-            "(1 | column) for each grouping column",
-            text,
-        )
-    groups = tuple(re.findall(r"\| (\w+)", shape))
-    if len(set(groups)) != len(groups):
-        raise FormulaError("a grouping column is named twice", text)
-    return groups
+    return read_terms(text)[0]
 
 
 @contextmanager
@@ -181,7 +173,8 @@ def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Ex
 def read_variables(card: Mapping[str, Any]) -> dict[str, Variable]:
     """Read the variables; a variable stands in the column of its own name unless told."""
     variables = {
-        name: Variable(name, **{"column": name, **keys}) for name, keys in card["variables"].items()
+        name: Variable(name, **{"column": name, **{_NAMED.get(k, k): v for k, v in keys.items()}})
+        for name, keys in card["variables"].items()
     }
     columns = [v.column for v in variables.values()]
     for v in variables.values():
@@ -214,7 +207,11 @@ def read_parameters(
         with placed(f"{place}.group_sd"):
             group_sd = Prior.parse(keys.get("group_sd", default))
         with placed(f"{place}.varies"):
-            varies = read_varies(keys.get("varies", card.get("varies", "1")))
+            varies, covariates = read_terms(keys.get("varies", card.get("varies", "1")))
+        if keys.get("pooling") == "none":
+            covariates = ()
+        with placed(f"{place}.slopes"):
+            slopes = read_slopes(name, covariates, keys.get("slopes", {}), group_sd)
         parameter = Parameter(
             name=name,
             prior=prior,
@@ -226,6 +223,7 @@ def read_parameters(
             varies=varies,
             group_sd=group_sd,
             pooling=keys.get("pooling", "partial"),
+            slopes=slopes,
         )
         _check_parameter(parameter, keys)
         parameters[name] = parameter

@@ -64,14 +64,15 @@ def gather(
     laws, seen = {}, {}
     for name, fit in fits.items():
         options = {"new_groups": new_groups} if new_groups != "error" else {}
-        laws[name] = np.log(draws.losses(fit, pool, kind="mean", seed=seed, **options))
-        seen[name] = np.log(
-            [
-                draws.losses(fit, pool, kind="new-run", seed=one, **options)
-                for one in _seeds(seed, new_groups)
-            ]
-        )
-        bad = ~np.isfinite(laws[name]).all(axis=0)
+        with np.errstate(all="ignore"):  # a count of none has no log, and is refused below
+            laws[name] = np.log(draws.losses(fit, pool, kind="mean", seed=seed, **options))
+            seen[name] = np.log(
+                [
+                    draws.losses(fit, pool, kind="new-run", seed=one, **options)
+                    for one in _seeds(seed, new_groups)
+                ]
+            )
+        bad = ~(np.isfinite(laws[name]).all(axis=0) & np.isfinite(seen[name]).all(axis=(0, 1)))
         if bad.any():
             places = ", ".join(str(i + 1) for i in np.flatnonzero(bad)[:20])
             raise DataError(f"the law {name!r} has no finite loss at candidate {places}")

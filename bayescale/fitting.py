@@ -118,7 +118,7 @@ class Fit:
             pool=noise_pool(structure) or None,
             noise=structure.noise_name,
             discrepancy="none",
-            checkpoints="final" if structure.noise.memory is None else "all",
+            checkpoints="all" if structure.serial else "final",
             seed=self.seed,
             draws=self.settings.draws,
             warmup=self.settings.warmup,
@@ -179,7 +179,10 @@ def fit(
     prior : dict, optional
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
         say ``{"prior": ..., "on": "share"}``.
-    noise : {"t", "normal", "t+scale"}, optional
+    noise : str, optional
+        How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
+        rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
+        own where None.
     discrepancy : {"none", "bend"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). None is "none".
     checkpoints : {"final", "all"}
@@ -220,8 +223,9 @@ def fit(
 
     Notes
     -----
-    Log loss is the log of the law's value plus scatter (`noise`). Priors hold at the data's
-    reference: the geometric mean of the rows' columns and of their losses.
+    Log loss is the log of the law's value plus scatter (`noise`); under a card's other link the sum
+    is on that link's line. Priors hold at the data's reference: the geometric mean of the rows'
+    columns and of their losses.
 
     Examples
     --------
@@ -285,7 +289,7 @@ def fit(
 
 def noise_pool(structure: Structure) -> dict[str, list[str]]:
     """Grouping columns of the noise's parameters."""
-    own = [p.name for p in structure.noise.parameters]
+    own = [p.name for p in structure.likelihood.parameters]
     pool: dict[str, list[str]] = {}
     for factor in structure.grouping:
         for i in factor.varied:
@@ -337,9 +341,10 @@ def frame(
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
     law, noise_pool = _adapt(law, pool, prior)
-    runs = runs if isinstance(runs, Runs) else _read(runs, law)
+    asked = replace(law, response=law.response.scattering(noise))
+    runs = runs if isinstance(runs, Runs) else _read(runs, asked)
     groups = _group_columns(law, noise_pool, pool, runs)
-    selection = select_rows(runs, law, groups, checkpoints=checkpoints, on_failed=on_failed)
+    selection = select_rows(runs, asked, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
         law,
         selection.table,
@@ -432,8 +437,11 @@ def _adapt(
         def columns(value: Any) -> list[str]:
             return [value] if isinstance(value, str) else list(value)
 
+        def written(value: Any) -> Any:
+            return value if isinstance(value, str) else list(value)
+
         noise_pool = {k: columns(v) for k, v in pool.items() if k in NOISE_WORDS}
-        pool = {k: columns(v) for k, v in pool.items() if k not in NOISE_WORDS}
+        pool = {k: written(v) for k, v in pool.items() if k not in NOISE_WORDS}
     if pool is not None and pool != {}:
         law = law.varying(pool)
     if prior:

@@ -19,8 +19,10 @@ _COLLINEAR = 0.95
 
 
 def _levels(values: pd.Series) -> int:
-    """Count the distinct sizes of a positive column, jitter aside."""
-    logs = np.sort(np.log(values.to_numpy(dtype=np.float64)))
+    """Count the distinct sizes of a column, jitter aside; logs, where all have one."""
+    sizes = np.sort(values.to_numpy(dtype=np.float64))
+    scale = 1.0 if len(sizes) == 0 or sizes[0] > 0 else max(float(np.ptp(sizes)), 1e-300)
+    logs = np.log(sizes) if len(sizes) and sizes[0] > 0 else sizes / scale
     return int(len(logs) > 0) + int(np.count_nonzero(np.diff(logs) > JITTER))
 
 
@@ -100,7 +102,8 @@ def identifiability_notes(table: pd.DataFrame, law: Law, variables: dict[str, st
                 f"warning: {column} takes 2 values: {_exponents(law, name)} and a floor can't "
                 "be told apart without the prior"
             )
-    logs = {c: np.log(table[c].to_numpy()) for c in dict.fromkeys(variables.values())}
+    logged = [law.variables[name].column for name in variables if law.variables[name].least is None]
+    logs = {c: np.log(table[c].to_numpy()) for c in dict.fromkeys(logged)}
     for first, second in itertools.combinations(logs, 2):
         r = float(np.corrcoef(logs[first], logs[second])[0, 1])
         if abs(r) > _COLLINEAR:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayescale.card import read_card, write_card
+from bayescale.covariates import without_slopes
 from bayescale.elements import Parameter as Parameter
-from bayescale.elements import Response as Response
 from bayescale.elements import Variable as Variable
 from bayescale.elements import (
     read_formula,
@@ -32,6 +32,8 @@ from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
 from bayescale.oracles import Check, read_checks
+from bayescale.responses import Response as Response
+from bayescale.responses import read_response
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -395,7 +397,7 @@ class Law:
     def _changed(self, changes: Mapping[str, Mapping[str, str]]) -> Law:
         card = copy.deepcopy(read_card(self.card))
         for name, change in changes.items():
-            card["parameters"][name].update(change)
+            card["parameters"][name] = without_slopes({**card["parameters"][name], **change})
         return _read(card, self.function)
 
 
@@ -439,7 +441,7 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         name=card["name"],
         title=card["title"],
         formula=read_formula(card, where) if function is None else None,
-        response=Response(**card.get("response", {})),
+        response=read_response(card),
         variables=variables,
         parameters=parameters,
         pairs=read_pairs(card, parameters),

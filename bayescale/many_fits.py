@@ -345,7 +345,7 @@ def _digest(model: Model, settings: Settings, stop: Stop) -> str:
     arrays: Arrays = model.arrays
     for values in (
         *(arrays.columns[k] for k in sorted(arrays.columns)),
-        arrays.log_loss,
+        arrays.observed,
         arrays.mask,
         *(arrays.rows[k] for k in sorted(arrays.rows)),
         *arrays.levels,

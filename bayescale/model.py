@@ -14,11 +14,17 @@ from typing import TypeGuard
 import numpy as np
 
 from bayescale.bends import SCALE, Bend, Weight, is_weight
+from bayescale.covariates import Slope
+from bayescale.group_columns import LevelValues
 from bayescale.law import Law, Parameter
-from bayescale.noise import Noise, NoiseParameter
+from bayescale.likelihoods import Likelihood
+from bayescale.noise import NoiseParameter
+from bayescale.responses import Response
 from bayescale.walks import Walk
 
 FEW_LEVELS = 5
+
+Coordinate = Parameter | NoiseParameter | Slope | Weight
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Reference:
     columns : dict
         Geometric mean of every law variable, in the law's units.
     typical, smallest : float
-        Geometric mean and minimum of the fitted losses.
+        Geometric mean and minimum of the fitted losses (`Response.scale`).
     """
 
     columns: Mapping[str, float]
@@ -41,7 +47,7 @@ class Reference:
         return {"smallest": self.smallest, "typical": self.typical, "one": 1.0}[of]
 
 
-def has_share(parameter: Parameter | NoiseParameter | Weight) -> TypeGuard[Parameter]:
+def has_share(parameter: Coordinate) -> TypeGuard[Parameter]:
     """Whether a parameter multiplies a term of the law, whose size is then its coordinate."""
     return isinstance(parameter, Parameter) and parameter.share is not None
 
@@ -76,27 +82,40 @@ class Factor:
 class Structure:
     """The statistical model, apart from its data.
 
-    Coordinates are unconstrained: the law's parameters in card order, then the noise's, then the
-    discrepancy's. A parameter
-    with a `share` has the log of its contribution at the reference as its coordinate, so that a
-    group effect on it is a relative change of that contribution, whatever the exponent.
+    Coordinates are unconstrained: the law's parameters in card order, then the noise's, the slopes'
+    on groups' covariates, and the discrepancy's. A parameter with a `share` has the log of its
+    contribution at the reference as its coordinate, so that a group effect on it is a relative
+    change of that contribution, whatever the exponent.
     """
 
     law: Law
-    noise: Noise
-    noise_name: str
+    response: Response
+    likelihood: Likelihood
     factors: tuple[Factor, ...]
     pinned: tuple[tuple[int, float], ...] = ()
     bend: Bend | None = None
+    slopes: tuple[Slope, ...] = ()
+
+    @property
+    def noise_name(self) -> str:
+        """What `build_model` calls the likelihood."""
+        return self.response.likelihood
 
     @cached_property
-    def parameters(self) -> tuple[Parameter | NoiseParameter | Weight, ...]:
+    def parameters(self) -> tuple[Coordinate, ...]:
         bends = () if self.bend is None else self.bend.parameters
-        return (*self.law.parameters.values(), *self.noise.parameters, *bends)
+        own = self.law.parameters.values()
+        return (*own, *self.likelihood.parameters, *self.slopes, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(p.name for p in self.parameters)
+
+    @cached_property
+    def sloped(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Places of the slopes, and of the coordinates that they move."""
+        places = tuple(self.names.index(s.name) for s in self.slopes)
+        return places, tuple(self.names.index(s.of) for s in self.slopes)
 
     @property
     def size(self) -> int:
@@ -119,6 +138,11 @@ class Structure:
         for i, value in self.pinned:
             base[i] = value
         return base
+
+    @property
+    def serial(self) -> bool:
+        """Whether rows are checkpoints of runs, which deviate together."""
+        return getattr(getattr(self.likelihood, "noise", None), "memory", None) is not None
 
     def sd_name(self, factor: Factor, k: int) -> str:
         """Name of the sd of a factor's k-th varied coordinate."""
@@ -148,7 +172,8 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd, f.tied) for f in self.factors
         )
-        return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
+        parts = (self.likelihood, factors, self.pinned, self.bend, self.slopes)
+        return (law.name, formula, described, *parts)
 
 
 @dataclass(frozen=True)
@@ -156,22 +181,27 @@ class Arrays:
     """Rows laid out as (groups, cells, seeds), padded; a pytree's worth of numpy arrays.
 
     A group is a combination of factor levels that occurs; a cell is one configuration of the law's
-    variables in a group; its seeds are the runs that repeat it.
+    variables in a group; its seeds are the runs that repeat it. `observed` is what the likelihood
+    is of: log losses, responses on another link's line, counts. `covariates` (groups, slopes) are
+    the groups' own, less their means.
     """
 
     columns: dict[str, np.ndarray]
-    log_loss: np.ndarray
+    observed: np.ndarray
     mask: np.ndarray
     rows: dict[str, np.ndarray]
     levels: tuple[np.ndarray, ...]
     reference: Reference
     position: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 3), int))
+    covariates: np.ndarray | None = None
 
     def inputs(self) -> dict:
         """Arguments of compiled functions."""
+        more = {} if self.covariates is None else {"covariates": self.covariates}
         return {
+            **more,
             "columns": self.columns,
-            "log_loss": self.log_loss,
+            "observed": self.observed,
             "mask": self.mask,
             "rows": self.rows,
             "levels": self.levels,
@@ -190,7 +220,7 @@ def padded(arrays: Arrays, cells: int, seeds: int) -> Arrays:
     return replace(
         arrays,
         columns={name: pad(values) for name, values in arrays.columns.items()},
-        log_loss=pad(arrays.log_loss),
+        observed=pad(arrays.observed),
         mask=np.pad(arrays.mask, more),
         rows={name: pad(values) for name, values in arrays.rows.items()},
     )
@@ -218,6 +248,7 @@ class Model:
     mean_se2: float
     notes: tuple[str, ...] = ()
     walks: tuple[Walk, ...] = ()
+    covariates: tuple[LevelValues, ...] = ()
 
     def trend(self, compute: np.ndarray) -> np.ndarray:
         """Decades of compute from the data's middle, held at the data's edges."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,13 @@ import pandas as pd
 from bayescale.bends import Bend, Weight, weight_name
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
+from bayescale.group_columns import LevelValues, centred, level_values
 from bayescale.law import Law, Parameter
+from bayescale.likelihoods import build_likelihood, log_ways
 from bayescale.model import Arrays, Factor, Model, Reference, Structure
-from bayescale.noise import NOISE_NAMES, NoiseParameter, build_noise
+from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
+from bayescale.responses import CONTINUOUS, Response
 from bayescale.walks import WEIGHTS, Walk, walks
 
 CORRELATE_FROM = 8
@@ -31,14 +35,23 @@ def varying_columns(law: Law, noise_pool: Mapping[str, Sequence[str]]) -> tuple[
     return tuple(names)
 
 
-def measure_reference(law: Law, table: pd.DataFrame) -> Reference:
-    """Geometric means of the law's columns and of the losses over the rows to be fitted."""
-    loss = table[law.response.column].to_numpy(float)
-    columns = {
-        v.name: float(np.exp(np.mean(np.log(table[v.column].to_numpy(float)))))
-        for v in law.variables.values()
-    }
-    return Reference(columns, float(np.exp(np.mean(np.log(loss)))), float(np.min(loss)))
+def measure_reference(law: Law, table: pd.DataFrame, response: Response | None = None) -> Reference:
+    """Geometric means of the law's columns and of the losses over the rows to be fitted.
+
+    The arithmetic mean of a column that may be zero.
+    """
+    response = response or law.response
+    loss = table[response.column].to_numpy(float)
+    columns = {}
+    for v in law.variables.values():
+        values = table[v.column].to_numpy(float)
+        logged = v.least is None
+        columns[v.name] = float(np.exp(np.mean(np.log(values))) if logged else np.mean(values))
+    return Reference(columns, *response.scale(loss, _trials(response, table)))
+
+
+def _trials(response: Response, table: pd.DataFrame) -> np.ndarray | None:
+    return table[response.counts_of].to_numpy(float) if response.counts_of else None
 
 
 def build_model(
@@ -60,8 +73,8 @@ def build_model(
         With its final priors and pooling.
     table : pandas.DataFrame
         One row a run (or run and evaluation), canonical columns.
-    noise : {"t", "normal", "t+scale"}, optional
-        The card's own where None.
+    noise : str, optional
+        A likelihood, one of `responses.LIKELIHOODS`; the card's own where None.
     noise_pool : mapping, optional
         Grouping columns of noise parameters, e.g. ``{"sigma": ["family"]}``.
     discrepancy : {"none", "bend"}, optional
@@ -73,15 +86,14 @@ def build_model(
     reference : Reference, optional
         Measured from `table` where None.
     """
-    name = noise or law.response.noise
-    if name not in NOISE_NAMES:
-        raise BayescaleError(f"noise {name!r} is not known; choose one of {', '.join(NOISE_NAMES)}")
+    response = law.response.scattering(noise)
     if discrepancy not in (None, *DISCREPANCIES):
         known = ", ".join(DISCREPANCIES)
         raise BayescaleError(f"discrepancy {discrepancy!r} is not known; choose one of {known}")
     notes: list[str] = []
     noise_pool = dict(noise_pool or {})
-    reference = reference or measure_reference(law, table)
+    reference = reference or measure_reference(law, table, response)
+    _check_shares(law, reference)
 
     factor_levels: dict[str, tuple[str, ...]] = {}
     for column in varying_columns(law, noise_pool):
@@ -107,18 +119,27 @@ def build_model(
     serial = checkpoints == "all"
     if serial or not repeated:
         repeated, cells = False, np.arange(len(table))
-    se_column = f"{law.response.column}_se"
+    se_column = f"{response.column}_se"
     measured = se_column in table.columns and bool(table[se_column].notna().all())
+    if response.likelihood not in CONTINUOUS:
+        if repeated:
+            notes.append(f"runs that repeat a configuration are independent: {response.likelihood}")
+        if measured:
+            notes.append(f"{se_column} is not used: the likelihood is {response.likelihood}")
+        repeated = measured = False
     if measured:
-        typical = float(np.median(table[se_column] / table[law.response.column]))
+        typical = float(np.median(np.abs(table[se_column] / table[response.column])))
         notes.append(
             f"{se_column} (median {typical:.2%}) is taken as each row's own independent error;"
             f" leave it out where all rows were scored on one held-out text, whose error they share"
         )
-    built = build_noise(name, repeated=repeated, measured=measured, serial=serial)
+    built = build_likelihood(response, repeated=repeated, measured=measured, serial=serial)
+    slopes = _slopes(law, table, factor_levels, notes)
 
     bend = None
     if discrepancy == "bend":
+        if not logged_columns(law):
+            raise LawError(f"{law.name} has no positive variable along whose decades it could bend")
         own = len(factor_levels) == 1 and len(*factor_levels.values()) <= MOST_BENDS
         if len(factor_levels) > 0 and not own:
             by = " and ".join(factor_levels)
@@ -129,6 +150,7 @@ def build_model(
     parameters = [
         *law.parameters.values(),
         *built.parameters,
+        *(one.slope for one in slopes),
         *(() if bend is None else bend.parameters),
     ]
     names = [p.name for p in parameters]
@@ -151,9 +173,43 @@ def build_model(
         for f in factor_levels
         if members[f]
     )
-    structure = Structure(law, built, name, factors, tuple(pinned), bend)
+    active = tuple(one.slope for one in slopes)
+    structure = Structure(law, response, built, factors, tuple(pinned), bend, active)
     arrays, groups, extra, walked = _lay_out(structure, table, cells, reference, measured)
-    return Model(structure, arrays, groups, *extra, notes=tuple(notes), walks=walked)
+    if slopes:
+        arrays = replace(arrays, covariates=centred(slopes, arrays.levels))
+    more = {"walks": walked, "covariates": slopes}
+    return Model(structure, arrays, groups, *extra, notes=tuple(notes), **more)
+
+
+def _slopes(
+    law: Law, table: pd.DataFrame, levels: Mapping[str, tuple[str, ...]], notes: list[str]
+) -> tuple[LevelValues, ...]:
+    """What the covariates are in every group that there is."""
+    found = []
+    for p in law.parameters.values():
+        present = {k: (f, levels[f]) for k, f in enumerate(levels) if f in p.varies}
+        for slope in p.slopes:
+            column = slope.covariate.column
+            if not present or column not in table.columns:
+                why = "there are no groups to tell it" if not present else f"no column {column!r}"
+                notes.append(f"{slope.name} is left out: {why}")
+                continue
+            found.append(level_values(slope, table, present))
+            notes.append(found[-1].note)
+    return tuple(found)
+
+
+def _check_shares(law: Law, reference: Reference) -> None:
+    """A share of the smallest response needs one above zero."""
+    if reference.smallest > 0:
+        return
+    for p in law.parameters.values():
+        if p.share is not None and p.of == "smallest":
+            raise LawError(
+                f"the prior of {p.name} is on a share of the smallest {law.response.column},"
+                f' which is {reference.smallest:g}: say of = "one", or a prior without a share'
+            )
 
 
 def _build_factor(
@@ -241,11 +297,11 @@ def _lay_out(
         padded = np.full(shape[:2], reference.columns[v.name])
         padded[group, cell_in_group] = table[v.column].to_numpy(float)
         columns[v.column] = padded
-        if structure.law.function is None:
+        if structure.law.function is None and v.least is None:
             columns[log_name(v.column)] = np.log(padded)
     walked: tuple[Walk, ...] = ()
     if structure.bend is not None:
-        table_columns = table[[v.column for v in law.variables.values()]].to_numpy(float)
+        table_columns = table[logged_columns(law)].to_numpy(float)
         if structure.bend.groups == ("",):
             walked = walks([table_columns])
         else:
@@ -256,19 +312,33 @@ def _lay_out(
             features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
         columns |= {weight_name(k): features[..., k] for k in range(WEIGHTS)}
     at = tuple(position.T)
-    loss = table[law.response.column].to_numpy(float)
-    log_loss = np.full(shape, np.log(reference.typical))
-    log_loss[at] = np.log(loss)
+    likelihood, typical = structure.likelihood, reference.typical
+    loss = table[structure.response.column].to_numpy(float)
+    trials = _trials(structure.response, table)
+    pad = (
+        0.0
+        if structure.response.counted
+        else float(likelihood.observe(np.array(typical), None, typical))
+    )
+    observed = np.full(shape, pad)
+    observed[at] = likelihood.observe(loss, trials, typical)
     mask = np.zeros(shape)
     mask[at] = 1.0
 
     rows: dict[str, np.ndarray] = {}
     mean_se2 = 0.0
     if measured:
-        se2 = (table[f"{law.response.column}_se"].to_numpy(float) / loss) ** 2
+        error = table[f"{structure.response.column}_se"].to_numpy(float)
+        se2 = (error / likelihood.link.gain(loss, typical)) ** 2
         rows["se2"] = np.full(shape, float(np.mean(se2)))
         rows["se2"][at] = se2
         mean_se2 = float(np.mean(se2))
+    if structure.response.counted:
+        rows["log_ways"] = np.zeros(shape)
+        rows["log_ways"][at] = log_ways(likelihood, observed[at], trials)
+    if trials is not None:
+        rows["trials"] = np.ones(shape)
+        rows["trials"][at] = trials
     edges, centre = None, 0.0
     if "sigma_slope" in structure.names:
         log_compute = np.log10(table["C"].to_numpy(float))
@@ -276,13 +346,13 @@ def _lay_out(
         centre = float(log_compute.mean())
         rows["z"] = np.zeros(shape)
         rows["z"][at] = log_compute - centre
-    if structure.noise.memory is not None:
+    if structure.serial:
         rows["gap"] = np.full(shape, LONG)
         rows["gap"][at] = _gaps(table)
     levels = tuple(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
-    arrays = Arrays(columns, log_loss, mask, rows, levels, reference, position)
+    arrays = Arrays(columns, observed, mask, rows, levels, reference, position)
     return arrays, groups, (edges, centre, mean_se2), walked
 
 
@@ -292,6 +362,11 @@ def _gaps(table: pd.DataFrame) -> np.ndarray:
     series = table[[c for c in ("run", "evaluation") if c in table]].astype(str)
     first = np.append(True, (series.to_numpy()[1:] != series.to_numpy()[:-1]).any(axis=1))
     return np.where(first, LONG, np.diff(decades, prepend=decades[0]))
+
+
+def logged_columns(law: Law) -> list[str]:
+    """Columns of the law whose decades count: those that can't be zero."""
+    return [v.column for v in law.variables.values() if v.least is None]
 
 
 def _bucket(n: int) -> int:

@@ -1,10 +1,11 @@
 """How a run's log loss scatters about the law: the stochastic parts, pluggable, one interface.
 
-A run's log loss is ``log law + cell deviation + run deviation + measurement error``. Each part is
-an object that states its parameters (with priors) and its variance at given rows; the tail (normal
-or Student-t) turns the summed covariance of one cell (runs that repeat the same configuration) into
-a density, and into draws for runs nobody has made. Nothing is latent: the rows of a cell are
-integrated out in closed form (a compound-symmetric elliptical density, Sherman-Morrison).
+A run's log loss is ``log law + cell deviation + run deviation + measurement error``; under another
+link than the log, its place on that link's line is such a sum. Each part is an object that states
+its parameters (with priors) and its variance at given rows; the tail (normal or Student-t) turns
+the summed covariance of one cell (runs that repeat the same configuration) into a density, and into
+draws for runs nobody has made. Nothing is latent: the rows of a cell are integrated out in closed
+form (a compound-symmetric elliptical density, Sherman-Morrison).
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Scatter(Protocol):
 
 
 @cache
-def _parameter(name: str, prior: str, about: str) -> NoiseParameter:
+def noise_parameter(name: str, prior: str, about: str) -> NoiseParameter:
+    """A parameter of the scatter, its prior as text."""
     return NoiseParameter(name, Prior.parse(prior), about, Prior.parse("HalfNormal(0.3)"))
 
 
@@ -64,17 +66,17 @@ class RunScatter:
     trend: bool = False
     label: str = "run"
     shared: bool = False
+    prior: str = "LogNormal(log(0.01), 1.0)"
+    about: str = "scale of a run's deviation in log loss; replications and refits lie at 0.2% to 3%"
 
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]:
-        sigma = _parameter(
-            "sigma",
-            "LogNormal(log(0.01), 1.0)",
-            "scale of a run's deviation in log loss; replications and refits lie at 0.2% to 3%",
-        )
+        sigma = noise_parameter("sigma", self.prior, self.about)
         if not self.trend:
             return (sigma,)
-        slope = _parameter("sigma_slope", "Normal(0, 0.15)", "change of log(sigma) a decade of C")
+        slope = noise_parameter(
+            "sigma_slope", "Normal(0, 0.15)", "change of log(sigma) a decade of C"
+        )
         return (sigma, slope)
 
     def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
@@ -90,11 +92,12 @@ class CellScatter:
 
     label: str = "cell"
     shared: bool = True
+    prior: str = "HalfNormal(0.02)"
+    about: str = "scale of a configuration's lack of fit in log loss, shared by its seeds"
 
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]:
-        about = "scale of a configuration's lack of fit in log loss, shared by its seeds"
-        return (_parameter("sd(cell)", "HalfNormal(0.02)", about),)
+        return (noise_parameter("sd(cell)", self.prior, self.about),)
 
     def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
         return values["sd(cell)"] ** 2
@@ -115,7 +118,8 @@ class MeasurementError:
         return rows["se2"]
 
 
-def _gammaln(x: Array, xp: Any) -> Array:
+def gammaln(x: Array, xp: Any) -> Array:
+    """Log of the gamma function."""
     if xp is np:
         from scipy.special import gammaln
     else:
@@ -128,9 +132,9 @@ def _gamma_ratio(nu: Array, n: Array, most: int, xp: Any) -> Array:
 
     Looked up by n: a cell costs no gamma function of its own.
     """
-    start = _gammaln(0.5 * nu, xp)
+    start = gammaln(0.5 * nu, xp)
     return sum(
-        xp.where(n == k, _gammaln(0.5 * (nu + k), xp) - start, 0.0) for k in range(1, most + 1)
+        xp.where(n == k, gammaln(0.5 * (nu + k), xp) - start, 0.0) for k in range(1, most + 1)
     )
 
 
@@ -163,7 +167,7 @@ class StudentTail:
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]:
         about = "degrees of freedom: small means that a few runs lie far from the law"
-        return (_parameter("nu", "2 + Gamma(2, 0.1)", about),)
+        return (noise_parameter("nu", "2 + Gamma(2, 0.1)", about),)
 
     def log_density(
         self, values: Mapping[str, Array], mask: Array, logdet: Array, quadratic: Array, xp: Any
@@ -192,7 +196,7 @@ class Memory:
     @property
     def parameters(self) -> tuple[NoiseParameter, ...]:
         about = "decades of training after which a run has half forgotten its deviation (to 1/e)"
-        return (_parameter("memory", "LogNormal(log(0.5), 1)", about),)
+        return (noise_parameter("memory", "LogNormal(log(0.5), 1)", about),)
 
     def unforetold(
         self, values: Mapping[str, Array], residual: Array, rows: Mapping[str, Array], xp: Any
@@ -261,14 +265,42 @@ class Noise:
 NOISE_NAMES = ("t", "normal", "t+scale")
 
 
-def build_noise(name: str, *, repeated: bool, measured: bool, serial: bool = False) -> Noise:
+@dataclass(frozen=True)
+class Scales:
+    """Priors of the parts' scales on a link's line, and what the line is."""
+
+    run: str
+    cell: str
+    what: str
+
+
+# A rate's log odds are known no better than its test set allows: 5% for a thousand questions.
+SCALES = {
+    "identity": Scales("LogNormal(log(0.02), 1.2)", "HalfNormal(0.05)", "shares of the typical"),
+    "logit": Scales("LogNormal(log(0.05), 1.0)", "HalfNormal(0.1)", "log odds"),
+    "cloglog": Scales("LogNormal(log(0.05), 1.0)", "HalfNormal(0.1)", "cloglog"),
+    "loglog": Scales("LogNormal(log(0.05), 1.0)", "HalfNormal(0.1)", "loglog"),
+}
+
+
+def build_noise(
+    name: str, *, repeated: bool, measured: bool, serial: bool = False, link: str = "log"
+) -> Noise:
     """Assemble the noise called `name` for what the data have.
 
-    Repeated cells, measured errors, runs as series of checkpoints.
+    Repeated cells, measured errors, runs as series of checkpoints. `link` says on which line: the
+    scales' priors depend on it.
     """
-    parts: list[Scatter] = [RunScatter(trend=name == "t+scale")]
+    run, cell = RunScatter(trend=name == "t+scale"), CellScatter()
+    if link != "log":
+        scales = SCALES[link]
+        about = f"scale of a run's deviation in {scales.what}"
+        run = RunScatter(name == "t+scale", prior=scales.run, about=about)
+        about = f"scale of a configuration's lack of fit in {scales.what}, shared by its seeds"
+        cell = CellScatter(prior=scales.cell, about=about)
+    parts: list[Scatter] = [run]
     if repeated:
-        parts.append(CellScatter())
+        parts.append(cell)
     if measured:
         parts.append(MeasurementError())
     tail = NormalTail() if name == "normal" else StudentTail()

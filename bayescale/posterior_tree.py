@@ -13,6 +13,7 @@ from bayescale.density import (
     cell_log_likelihood,
     group_coordinates,
     population_coordinates,
+    with_slopes,
 )
 from bayescale.model import Model, reference_inputs
 from bayescale.sampling import Sampled
@@ -33,7 +34,8 @@ def posterior_tree(
     posterior, dims, coords = posterior_variables(model, position)
     rows = np.array([str(i) for i in table.index])
     run_of_row = table["run"].astype(str).to_numpy() if "run" in table.columns else rows
-    row_likelihood = _row_log_likelihood(model, position)
+    column = structure.response.column
+    row_likelihood = _row_log_likelihood(model, position, table[column].to_numpy(float))
     run_names = np.array(list(dict.fromkeys(run_of_row)))
     by_run = np.zeros((len(row_likelihood), len(run_names)))
     index = {name: i for i, name in enumerate(run_names)}
@@ -92,7 +94,8 @@ def posterior_variables(
         labels = np.array([",".join(filter(None, g)) for g in model.groups])
         coords[dim] = labels
         eta = group_coordinates(structure, position, model.arrays.levels, np)
-        values = to_natural(structure, eta, reference, np)
+        moved = with_slopes(structure, eta, model.arrays.covariates)
+        values = to_natural(structure, moved, reference, np)
         varied = told & {i for f in structure.factors for i in f.varied}
         for i in sorted(varied):
             name = f"{structure.names[i]}_by_{dim}"
@@ -107,7 +110,7 @@ def posterior_variables(
     return posterior, dims, coords
 
 
-def _row_log_likelihood(model: Model, position: Position) -> np.ndarray:
+def _row_log_likelihood(model: Model, position: Position, response: np.ndarray) -> np.ndarray:
     """Log density of each row given the parameters and its cell's other rows; (sample, row)."""
     structure, arrays = model.structure, model.arrays
     inputs = arrays.inputs()
@@ -133,4 +136,7 @@ def _row_log_likelihood(model: Model, position: Position) -> np.ndarray:
             rest = np.where(mask.sum(-1) > 0, rest, 0.0)
             mine = at[2] == seed
             out[part, mine] = (whole - rest)[:, at[0][mine], at[1][mine]]
+    likelihood = structure.likelihood
+    if likelihood.link.name != "log":
+        out += likelihood.log_measure(response, arrays.reference.typical)
     return out

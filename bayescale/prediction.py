@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,13 @@ import pandas as pd
 from bayescale.bends import BEND, SCALE, is_weight, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
-from bayescale.density import Position, group_covariance, population_coordinates
+from bayescale.density import Position, group_covariance, population_coordinates, with_slopes
 from bayescale.errors import DataError
 from bayescale.fitting import Fit
+from bayescale.group_columns import target_values
+from bayescale.likelihoods import Drawn, log_ways
 from bayescale.model import FEW_LEVELS, reference_inputs
+from bayescale.model_from_runs import logged_columns
 from bayescale.walks import WEIGHTS, Paths
 
 if TYPE_CHECKING:
@@ -35,10 +38,11 @@ class Prediction:
     ----------
     table : pandas.DataFrame
         The target's columns, median, ``lower_50``, ``upper_50``, ... (equal-tailed), ``mean_log``,
-        ``sd_log`` (of log loss), ``decades_beyond`` (log10 of compute over the largest fitted),
-        and shares of the variance of log loss that sum to 1: ``share_law`` (parameters, a new
-        group's among them), ``share_bend`` (what the law may do beyond its runs, where it bends),
-        ``share_run`` (one run's own deviation, in a "new-run").
+        ``sd_log`` (of the log response; NaN where a draw is not positive), ``decades_beyond``
+        (log10 of compute over the largest fitted), and shares of the squared spread (of the middle
+        68% of log responses) that sum to 1: ``share_law`` (parameters, a new group's among them),
+        ``share_bend`` (what the law may do beyond its runs, where it bends), ``share_run`` (one
+        run's own deviation, in a "new-run").
     draws : xarray.DataArray
         Losses, dims (sample, target).
     kind : str
@@ -94,10 +98,13 @@ def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.Dat
             faults.append(f"no column {column!r} ({variable.unit}); the target has {given}")
             continue
         values = pd.to_numeric(frame[column], errors="coerce")
-        for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & (values > 0).to_numpy())):
+        least = variable.least
+        fits = (values > 0) if least is None else (values >= least)
+        for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & fits.to_numpy())):
             given = frame[column].iloc[i]
             given = given.item() if isinstance(given, np.generic) else given
-            faults.append(f"target {i + 1}: {column} is {given!r}; give a positive number")
+            number = "positive number" if least is None else f"number from {least:g} on"
+            faults.append(f"target {i + 1}: {column} is {given!r}; give a {number}")
         frame[column] = values.astype(float)
     if "C" in frame.columns:
         frame["C"] = pd.to_numeric(frame["C"], errors="coerce").astype(float)
@@ -176,7 +183,8 @@ def _target_coordinates(fit: Fit, frame: pd.DataFrame, new_groups: str, seed: in
             effects = np.concatenate([effects, drawn[:, None, :]], axis=1)
             index = np.where(named == label, effects.shape[1] - 1, index)
         eta[:, :, varied] += effects[:, index, :]
-    return eta
+    known = fit.model.covariates
+    return with_slopes(structure, eta, target_values(known, frame, indices) if known else None)
 
 
 def _new_effects(fit: Fit, f: int, position: Position, rng: np.random.Generator) -> np.ndarray:
@@ -216,68 +224,73 @@ def _parameter_draws(
     return to_natural(fit.model.structure, eta, reference, np)
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """What log losses are the sum of, each (sample, target): see `Prediction.table`'s shares.
-
-    ``law`` is the law's value with the bend that its runs tell, ``bend`` what the law may do
-    beyond them, ``run`` a new run's own deviation.
-    """
-
-    law: np.ndarray
-    bend: np.ndarray | None = None
-    run: np.ndarray | None = None
-
-    @property
-    def total(self) -> np.ndarray:
-        """The log losses."""
-        return sum((p for p in (self.bend, self.run) if p is not None), self.law)
-
-    def shares(self) -> dict[str, np.ndarray]:
-        """Share of each part in the variance, (target,); they sum to 1."""
-        named = {"law": self.law, "bend": self.bend, "run": self.run}
-        sizes = {name: np.var(part, axis=0) for name, part in named.items() if part is not None}
-        whole = np.maximum(sum(sizes.values()), 1e-300)
-        return {name: size / whole for name, size in sizes.items()}
-
-
 def log_loss_draws(
     fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> np.ndarray:
-    """Draws of log loss (sample, target) for checked targets, joint over targets."""
-    return log_loss_parts(fit, frame, kind, new_groups, seed).total
+    """Draws of log loss (sample, target) for checked targets, joint over targets.
+
+    NaN or minus infinity where the response is not positive.
+    """
+    return response_draws(fit, frame, kind, new_groups, seed).log
 
 
-def log_loss_parts(
+def response_draws(
     fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
-) -> Parts:
-    """Draws of log loss for checked targets, in parts."""
+) -> Drawn:
+    """Draws of the response and of its log (sample, target) for checked targets."""
+    return _drawn(fit, frame, kind, new_groups, seed)[0]
+
+
+def _drawn(
+    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str, seed: int
+) -> tuple[Drawn, dict[str, np.ndarray]]:
+    """Draws of the response, and each source's share of their spread, (target,)."""
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
     values = _parameter_draws(fit, frame, new_groups, seed)
-    parts = _mean_parts(fit, frame, values, seed)
+    told, line = _lines(fit, frame, values, seed)
+    likelihood, unit = fit.model.structure.likelihood, fit.model.arrays.reference.typical
+    link = likelihood.link
+    drawn = mean = Drawn(link.value(line, unit, np), link.log_value(line, unit, np))
+    if kind == "new-run":
+        rng = np.random.default_rng([seed, 13])
+        scatter = {p.name: values[p.name] for p in likelihood.parameters}
+        drawn = likelihood.draw(scatter, line, noise_rows(fit, frame), unit, rng)
+    positive = fit.model.structure.response.positive
+    ends = [one.log if positive else one.value for one in (mean, drawn)]
+    of_mean = np.clip(_spread(ends[0]) / np.maximum(_spread(ends[1]), 1e-300), 0.0, 1.0)
+    known, beyond = _spread(told), _spread(line - told)
+    share = known / np.maximum(known + beyond, 1e-300)
+    shares = {"law": share * of_mean, "bend": (1.0 - share) * of_mean, "run": 1.0 - of_mean}
+    if fit.model.structure.bend is None:
+        del shares["bend"]
     if kind == "mean":
-        return parts
-    rng = np.random.default_rng([seed, 13])
-    noise = fit.model.structure.noise
-    noise_values = {p.name: values[p.name] for p in noise.parameters}
-    run = noise.draw(noise_values, noise_rows(fit, frame), rng, parts.law.shape)
-    return replace(parts, run=run)
+        del shares["run"]
+    return drawn, shares
 
 
-def _mean_parts(
+def _spread(draws: np.ndarray) -> np.ndarray:
+    """Squared half width of the middle 68%: as a variance, but for tails of few degrees."""
+    low, high = np.quantile(draws, [0.16, 0.84], axis=0)
+    return np.square(0.5 * (high - low))
+
+
+def _lines(
     fit: Fit, frame: pd.DataFrame, values: Mapping[str, np.ndarray], seed: int
-) -> Parts:
-    """Log of the law's value, bent where the fit's law bends."""
-    law = fit.law
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the law on its link's line: bent as its runs tell, and as it goes on beyond them.
+
+    The line is that of log loss, or another link's.
+    """
+    law, structure = fit.law, fit.model.structure
     columns = {v.column: frame[v.column].to_numpy(float) for v in law.variables.values()}
     with np.errstate(all="ignore"):
-        log_mean = np.log(law.mean({p: values[p] for p in law.parameters}, columns, np))
-    if fit.model.structure.bend is None:
-        return Parts(log_mean)
-    told = bend_paths(fit, frame, None).along(columns)
-    drawn = bend_paths(fit, frame, seed).along(columns)
-    return Parts(log_mean + told, drawn - told)
+        mean = law.mean({p: values[p] for p in law.parameters}, columns, np)
+        line = structure.likelihood.link.line(mean, fit.model.arrays.reference.typical, np)
+    if structure.bend is None:
+        return line, line
+    told, drawn = (bend_paths(fit, frame, which).along(columns) for which in (None, seed))
+    return line + told, line + drawn
 
 
 def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
@@ -305,8 +318,9 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
         level = factor.levels.index(label) if seen else 0
         weights = effects[:, level, first : first + WEIGHTS] if seen else None
         drawn[label] = fit.model.walks[known.get(label, 0)].paths(weights, scale, rng)
-    names = tuple(v.column for v in fit.law.variables.values())
-    return Paths(names, tuple(drawn[label] for label in of_row))
+    paths = tuple(drawn[label] for label in of_row)
+    link = structure.likelihood.link
+    return Paths(tuple(logged_columns(fit.law)), paths, link, fit.model.arrays.reference.typical)
 
 
 def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -314,7 +328,24 @@ def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     rows = {"se2": np.full(len(frame), fit.model.mean_se2)}
     if fit.model.edges is not None:
         rows["z"] = fit.model.trend(compute_of(frame))
+    if fit.model.structure.response.counts_of:
+        rows["trials"] = trials_of(fit, frame)
     return rows
+
+
+def trials_of(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+    """Numbers of trials of new runs; the fitted rows' median where they don't say."""
+    name = fit.model.structure.response.counts_of
+    if name not in frame.columns:
+        return np.full(len(frame), float(np.round(np.median(fit.runs.table[name]))))
+    values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+    faults = [
+        f"target {i + 1}: {name} is {frame[name].iloc[i]!r}; give a whole number of trials"
+        for i in np.flatnonzero(~((values >= 1) & (values == np.round(values))))
+    ]
+    if faults:
+        raise DataError("the target can't be predicted:", tuple(faults))
+    return values
 
 
 def loss_draws(
@@ -326,19 +357,29 @@ def loss_draws(
 ) -> np.ndarray:
     """Draws of the loss (sample, target); the same sample is the same set of parameters."""
     frame = targets_frame(fit, targets)
-    return np.exp(log_loss_draws(fit, frame, kind, new_groups, seed))
+    return response_draws(fit, frame, kind, new_groups, seed).value
 
 
 def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
-    """Log density of the observed log loss of a new run, shape (sample, row)."""
+    """Log density of the observed log loss of a new run, shape (sample, row).
+
+    Of counts it is their log probability; under the identity link it is of the response itself.
+    """
     values = _parameter_draws(fit, table, new_groups)
-    law, noise = fit.law, fit.model.structure.noise
-    log_mean = _mean_parts(fit, table, values, seed=0).total
-    residual = np.log(table[law.response.column].to_numpy(float)) - log_mean
-    rows = {k: v[:, None] for k, v in noise_rows(fit, table).items()}
-    noise_values = {p.name: values[p.name][..., None] for p in noise.parameters}
-    mask = np.ones((*residual.shape, 1))
-    return noise.cell_log_density(noise_values, residual[..., None], mask, rows, np)
+    structure, unit = fit.model.structure, fit.model.arrays.reference.typical
+    likelihood, response = structure.likelihood, structure.response
+    _, line = _lines(fit, table, values, seed=0)
+    measured = table[response.column].to_numpy(float)
+    rows = noise_rows(fit, table)
+    trials = rows.get("trials")
+    observed = likelihood.observe(measured, trials, unit)
+    if response.counted:
+        rows["log_ways"] = log_ways(likelihood, observed, trials)
+    rows = {k: v[:, None] for k, v in rows.items()}
+    scatter = {p.name: values[p.name][..., None] for p in likelihood.parameters}
+    mask = np.ones((*line.shape, 1))
+    seen = likelihood.cell_log_density(scatter, line, observed[:, None], mask, rows, np)
+    return seen if likelihood.link.name == "log" else seen + likelihood.log_measure(measured, unit)
 
 
 def compute_of(frame: pd.DataFrame) -> np.ndarray:
@@ -415,26 +456,27 @@ def predict(
     """
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
-    parts = log_loss_parts(fit, frame, kind, new_groups, seed)
-    log_draws = parts.total
-    bad = ~np.all(np.isfinite(log_draws), axis=0)
+    (draws, log_draws), shares = _drawn(fit, frame, kind, new_groups, seed)
+    positive = fit.model.structure.response.positive
+    bad = ~np.all(np.isfinite(log_draws if positive else draws), axis=0)
     if bad.any():
+        what = "finite positive" if positive else "finite"
         raise DataError(
-            "the law has no finite positive loss there: "
+            f"the law has no {what} {fit.law.response.column} there: "
             + ", ".join(f"target {i + 1}" for i in np.flatnonzero(bad))
         )
-    draws = np.exp(log_draws)
     table = frame.copy()
     table["median"] = np.median(draws, axis=0)
     for level in levels:
         tail = (1.0 - level) / 2.0
         table[f"lower_{percent(level)}"] = np.quantile(draws, tail, axis=0)
         table[f"upper_{percent(level)}"] = np.quantile(draws, 1.0 - tail, axis=0)
+    log_draws = np.where(np.all(np.isfinite(log_draws), axis=0), log_draws, np.nan)
     table["mean_log"] = log_draws.mean(axis=0)
     table["sd_log"] = log_draws.std(axis=0, ddof=1)
     table["decades_beyond"] = decades_beyond(fit, frame)
-    table = table.assign(**{f"share_{name}": share for name, share in parts.shares().items()})
-    warnings = _warnings(fit, frame, draws, max(levels))
+    table = table.assign(**{f"share_{name}": share for name, share in shares.items()})
+    warnings = [*_trial_warnings(fit, frame, kind), *_warnings(fit, frame, draws, max(levels))]
     return Prediction(
         table, _labelled(draws), kind, _sentences(fit, table, kind, max(levels)), warnings
     )
@@ -457,6 +499,14 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
         coords={"target": np.arange(draws.shape[1])},
         name="loss",
     )
+
+
+def _trial_warnings(fit: Fit, frame: pd.DataFrame, kind: str) -> list[str]:
+    """Say how many trials a new run is taken to have, where it doesn't."""
+    name = fit.model.structure.response.counts_of
+    if not name or name in frame.columns or kind == "mean":
+        return []
+    return [f"a new run is taken to have {trials_of(fit, frame)[0]:g} {name}, the runs' median"]
 
 
 def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:

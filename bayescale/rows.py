@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from bayescale import columns as cols
 from bayescale.errors import BayescaleError, DataError
 from bayescale.identifiability import JITTER, identifiability_notes, refuse_unidentified
 from bayescale.runs import Runs
+from bayescale.supports import response_faults, trial_faults, variable_faults
 
 if TYPE_CHECKING:
     from bayescale.law import Law
@@ -88,7 +90,7 @@ def select_rows(
     """
     _check_options(checkpoints, on_failed)
     variables = {name: v.column for name, v in law.variables.items()}
-    response = law.response.column
+    response, trials = law.response.column, law.response.counts_of
     table = runs.table
     _require(runs, law, groups)
     notes: list[str] = []
@@ -97,9 +99,11 @@ def select_rows(
         ids = cells.labels(table["run"])
         table = table.assign(run=ids.where(ids.notna(), [f"row {row}" for row in table.index]))
     table, faults = _without_failed(table, on_failed, notes)
-    faults += [
-        fault for c in (*dict.fromkeys(variables.values()), response) for fault in _value(table, c)
-    ]
+    for variable in law.variables.values():
+        faults += _value(table, variable.column, partial(variable_faults, variable))
+    faults += _value(table, response, partial(response_faults, law.response))
+    if trials:
+        faults += _value(table, trials, partial(trial_faults, law.response))
     for group in groups:
         if rows := table.index[table[group].isna()].tolist():
             faults.append(
@@ -107,7 +111,7 @@ def select_rows(
             )
     if faults:
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
-    read = {c: cells.numbers(table[c])[0] for c in (*variables.values(), response)}
+    read = {c: cells.numbers(table[c])[0] for c in (*variables.values(), *law.response.columns())}
     table = table.assign(**read)
     last_only = _final if checkpoints == "final" else _series
     table = last_only(table, groups, runs.source, notes)
@@ -115,7 +119,8 @@ def select_rows(
     notes += identifiability_notes(table, law, variables)
     notes += _group_notes(table, groups)
     notes += _replicate_notes(table, groups, variables)
-    notes += _tie_notes(table, response)
+    if not law.response.counted:
+        notes += _tie_notes(table, response)
     return Selection(table, tuple(notes))
 
 
@@ -130,6 +135,8 @@ def _require(runs: Runs, law: Law, groups: Sequence[str]) -> None:
     present = [runs.renamed.get(name, name) for name in runs.table.columns]
     about = {v.column: v.unit for v in law.variables.values()}
     about[law.response.column] = law.response.unit
+    if law.response.counts_of:
+        about[law.response.counts_of] = "number of trials; or take noise='t' or 'beta'"
     faults = [
         cols.missing_fault(name, present, unit)
         for name, unit in about.items()
@@ -144,9 +151,9 @@ def _require(runs: Runs, law: Law, groups: Sequence[str]) -> None:
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
 
 
-def _value(table: pd.DataFrame, column: str) -> list[str]:
+def _value(table: pd.DataFrame, column: str, faults: Callable[[pd.Series], list[str]]) -> list[str]:
     values, text = cells.numbers(table[column])
-    return cells.text_faults(column, text) + cells.value_faults(column, values.drop(text.index))
+    return cells.text_faults(column, text) + faults(values.drop(text.index))
 
 
 def _without_failed(
@@ -286,8 +293,9 @@ def _tie_notes(table: pd.DataFrame, response: str) -> list[str]:
     losses = np.unique(table[response].to_numpy())
     if len(table) < 10 or 2 * len(losses) >= len(table) or len(losses) < 2:
         return []
-    step = float(np.median(np.diff(np.log(losses))))
+    logs = losses[0] > 0
+    step = float(np.median(np.diff(np.log(losses) if logs else losses)))
     return [
-        f"warning: {response} takes {len(losses)} values in {len(table)} rows, {step:.2g} apart "
-        "in log: it was rounded or digitised"
+        f"warning: {response} takes {len(losses)} values in {len(table)} rows, {step:.2g} apart"
+        f"{' in log' if logs else ''}: it was rounded or digitised"
     ]

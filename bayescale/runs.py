@@ -14,6 +14,7 @@ from bayescale import cells
 from bayescale import columns as cols
 from bayescale.conditions import Condition
 from bayescale.errors import BayescaleError, DataError
+from bayescale.supports import response_faults, variable_faults
 from bayescale.tables import read_file
 
 if TYPE_CHECKING:
@@ -156,7 +157,9 @@ def read_runs(
     needed, response = _needed(law)
     mapping, used, unmapped = cols.resolve(list(raw.columns), dict(columns or {}), needed)
     table, displaced = cols.rename(raw, mapping)
-    table, unread = _read_columns(table, needed, response)
+    table, unread = _read_columns(
+        table, needed, response, () if law is None else law.response.columns()
+    )
     filled = _fill_compute(table)
     notes, faults = [*used, *displaced], list(unmapped.values())
     free = [own for own in raw if own not in mapping.values()]
@@ -171,7 +174,7 @@ def read_runs(
             faults.append(f"no row of {len(table)} meets {where!r}; {_ranges(table)}")
         notes.append(f"{where}: {int(kept.sum())} of {len(table)} rows")
         table, filled = table[kept], filled[kept]
-    faults += _value_faults(table, unread, needed, response)
+    faults += _value_faults(table, unread, needed, response, law)
     faults += _duplicate_faults(table)
     if faults:
         count = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
@@ -218,10 +221,20 @@ def _raw_table(source: Any) -> tuple[pd.DataFrame, str]:
 
 
 def _read_columns(
-    table: pd.DataFrame, needed: tuple[str, ...] | None, response: str
+    table: pd.DataFrame,
+    needed: tuple[str, ...] | None,
+    response: str,
+    more: tuple[str, ...] = (),
 ) -> tuple[pd.DataFrame, dict[str, pd.Series]]:
     """Make numbers of what must be numbers, labels of what must be labels; guess for the rest."""
-    must = {*cols.MEASURED, *cols.OPTIONAL_NUMBERS, *(needed or ()), response, f"{response}_se"}
+    must = {
+        *cols.MEASURED,
+        *cols.OPTIONAL_NUMBERS,
+        *(needed or ()),
+        response,
+        f"{response}_se",
+        *more,
+    }
     parts: dict[str, pd.Series] = {}
     unread: dict[str, pd.Series] = {}
     for name in table.columns:
@@ -288,8 +301,10 @@ def _value_faults(
     unread: Mapping[str, pd.Series],
     needed: tuple[str, ...] | None,
     response: str,
+    law: Law | None,
 ) -> Iterator[str]:
     required = [*(cols.MEASURED if needed is None else needed), response]
+    known = {} if law is None else {v.column: v for v in law.variables.values()}
     lost = cells.failed(table)
     sized = pd.Series(True, index=table.index)
     for name in ("N", "D"):
@@ -306,7 +321,11 @@ def _value_faults(
         elif name == "C":  # where N or D is at fault, an empty C only repeats it
             values = values[values.notna() | sized[values.index]]
         yield from cells.text_faults(name, text)
-        if name in required:
+        if name in known:
+            yield from variable_faults(known[name], values)
+        elif name == response and law is not None:
+            yield from response_faults(law.response, values)
+        elif name in required:
             yield from cells.value_faults(name, values)
         elif name == f"{response}_se" and (values < 0).any():
             rows = values.index[values < 0].tolist()

@@ -1,7 +1,8 @@
-"""Scores of predictive draws against what was measured, all on log loss.
+"""Scores of predictive draws against what was measured, on log loss unless told otherwise.
 
 Each function takes draws of the loss, shape ``(sample, target)``, and the observed losses, shape
 ``(target,)``, in the same positive unit. Scores on the log scale don't depend on that unit.
+Responses that may be zero or negative are scored as they are (``scale="response"``), in their unit.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy.special import logsumexp
 from bayescale.errors import DataError
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+SCALES = ("log", "response")
 
 
 def rmsle(median: ArrayLike, observed: ArrayLike) -> float:
@@ -61,7 +63,7 @@ def are(median: ArrayLike, observed: ArrayLike) -> float:
     return float(np.mean(np.abs(np.asarray(median, dtype=float) - observed) / observed))
 
 
-def crps_draws(draws: ArrayLike, observed: ArrayLike) -> NDArray[np.float64]:
+def crps_draws(draws: ArrayLike, observed: ArrayLike, scale: str = "log") -> NDArray[np.float64]:
     """Continuous ranked probability score of each target's draws, on log loss.
 
     The energy form E|x - y| - E|x - x'| / 2 of the draws' empirical distribution; the double
@@ -73,11 +75,13 @@ def crps_draws(draws: ArrayLike, observed: ArrayLike) -> NDArray[np.float64]:
         Losses, shape ``(sample, target)``, positive.
     observed
         Measured losses, shape ``(target,)``, positive.
+    scale
+        "log": on log loss, all of which are positive. "response": on the responses themselves.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(target,)``, in log units; smaller is better.
+        Shape ``(target,)``, in log units or the response's; smaller is better.
 
     References
     ----------
@@ -88,10 +92,10 @@ def crps_draws(draws: ArrayLike, observed: ArrayLike) -> NDArray[np.float64]:
     >>> crps_draws([[1.0], [np.e]], [1.0]).round(3)
     array([0.25])
     """
-    draws, observed = _checked(draws, observed)
-    ordered = np.sort(np.log(draws), axis=0)
+    draws, observed = _placed(*_checked(draws, observed, scale), scale)
+    ordered = np.sort(draws, axis=0)
     size = len(ordered)
-    distance = np.mean(np.abs(ordered - np.log(observed)), axis=0)
+    distance = np.mean(np.abs(ordered - observed), axis=0)
     rank = 2.0 * np.arange(1, size + 1) - size - 1.0
     half_spread = (rank[:, None] * ordered).sum(axis=0) / size**2
     return distance - half_spread
@@ -125,7 +129,7 @@ def interval(draws: ArrayLike, level: float) -> tuple[NDArray[np.float64], NDArr
     return low, high
 
 
-def coverage(draws: ArrayLike, observed: ArrayLike, level: float) -> float:
+def coverage(draws: ArrayLike, observed: ArrayLike, level: float, scale: str = "log") -> float:
     """Fraction of the targets that lie inside their equal-tailed interval.
 
     Parameters
@@ -134,6 +138,8 @@ def coverage(draws: ArrayLike, observed: ArrayLike, level: float) -> float:
         Losses, shapes ``(sample, target)`` and ``(target,)``.
     level
         Nominal probability, between 0 and 1.
+    scale
+        "response" allows losses that are not positive.
 
     Returns
     -------
@@ -144,13 +150,13 @@ def coverage(draws: ArrayLike, observed: ArrayLike, level: float) -> float:
     >>> coverage(np.tile(np.linspace(1, 2, 101)[:, None], 2), [1.5, 1.99], 0.9)
     0.5
     """
-    draws, observed = _checked(draws, observed)
+    draws, observed = _checked(draws, observed, scale)
     low, high = interval(draws, level)
     return float(np.mean((low <= observed) & (observed <= high)))
 
 
-def width(draws: ArrayLike, level: float) -> float:
-    """Mean of log(upper / lower) over the targets' equal-tailed intervals.
+def width(draws: ArrayLike, level: float, scale: str = "log") -> float:
+    """Mean of log(upper / lower), or of upper - lower, over the equal-tailed intervals.
 
     Parameters
     ----------
@@ -158,22 +164,27 @@ def width(draws: ArrayLike, level: float) -> float:
         Losses, shape ``(sample, target)``, positive.
     level
         Nominal probability, between 0 and 1.
+    scale
+        "log": on log loss, all of which are positive. "response": on the responses themselves.
 
     Returns
     -------
     float
-        In log units: 0.02 is an interval 2% wide.
+        In log units: 0.02 is an interval 2% wide. Or in the response's.
 
     Examples
     --------
     >>> round(width(np.exp(np.linspace(0, 1, 101))[:, None], 0.5), 3)
     0.5
     """
-    low, high = interval(np.log(draws), level)
+    draws = np.asarray(draws, dtype=float)
+    low, high = interval(np.log(draws) if scale == "log" else draws, level)
     return float(np.mean(high - low))
 
 
-def interval_score(draws: ArrayLike, observed: ArrayLike, level: float) -> float:
+def interval_score(
+    draws: ArrayLike, observed: ArrayLike, level: float, scale: str = "log"
+) -> float:
     """Mean interval score on log loss: the width plus 2 / (1 - level) times each miss.
 
     Parameters
@@ -182,11 +193,13 @@ def interval_score(draws: ArrayLike, observed: ArrayLike, level: float) -> float
         Losses, shapes ``(sample, target)`` and ``(target,)``, positive.
     level
         Nominal probability, between 0 and 1.
+    scale
+        "log": on log loss, all of which are positive. "response": on the responses themselves.
 
     Returns
     -------
     float
-        In log units; smaller is better.
+        In log units or the response's; smaller is better.
 
     References
     ----------
@@ -198,9 +211,8 @@ def interval_score(draws: ArrayLike, observed: ArrayLike, level: float) -> float
     >>> round(interval_score(draws, np.exp([0.85]), 0.5), 3)    # 0.5 wide, missed by 0.1
     0.9
     """
-    draws, observed = _checked(draws, observed)
-    low, high = interval(np.log(draws), level)
-    seen = np.log(observed)
+    draws, seen = _placed(*_checked(draws, observed, scale), scale)
+    low, high = interval(draws, level)
     missed = np.maximum(low - seen, 0) + np.maximum(seen - high, 0)
     return float(np.mean(high - low + 2 / (1 - level) * missed))
 
@@ -227,7 +239,9 @@ def log_score(log_density: ArrayLike) -> float:
     return float(np.mean(logsumexp(log_density, axis=0) - np.log(len(log_density))))
 
 
-def pit(draws: ArrayLike, observed: ArrayLike, seed: int = 0) -> NDArray[np.float64]:
+def pit(
+    draws: ArrayLike, observed: ArrayLike, seed: int = 0, scale: str = "log"
+) -> NDArray[np.float64]:
     """Randomised probability integral transform: where each target falls among its draws.
 
     Ties and the finite number of draws are spread evenly, so that targets exchangeable with
@@ -239,6 +253,8 @@ def pit(draws: ArrayLike, observed: ArrayLike, seed: int = 0) -> NDArray[np.floa
         Losses, shapes ``(sample, target)`` and ``(target,)``.
     seed
         Of the randomisation.
+    scale
+        "response" allows losses that are not positive.
 
     Returns
     -------
@@ -254,7 +270,7 @@ def pit(draws: ArrayLike, observed: ArrayLike, seed: int = 0) -> NDArray[np.floa
     >>> bool(pit(np.arange(1.0, 1001.0)[:, None], [900.5])[0].round(2) == 0.90)
     True
     """
-    draws, observed = _checked(draws, observed)
+    draws, observed = _checked(draws, observed, scale)
     below = np.sum(draws < observed, axis=0)
     equal = np.sum(draws == observed, axis=0)
     place = np.random.default_rng(seed).uniform(size=len(observed))
@@ -266,6 +282,7 @@ def metrics(
     observed: ArrayLike,
     log_density: ArrayLike | None = None,
     levels: Sequence[float] = LEVELS,
+    scale: str = "log",
 ) -> dict[str, Any]:
     """Every score of a set of predictions, under the names of a backtest.
 
@@ -279,12 +296,16 @@ def metrics(
         is ``nan``.
     levels
         Nominal probabilities of the intervals.
+    scale
+        "log": losses are positive, and scored on their logs. "response": they may be zero or
+        negative, and are scored as they are; relative errors don't exist then.
 
     Returns
     -------
     dict
         ``n_test``, ``rmsle``, ``are``, ``crps``, ``coverage``, ``width``, ``interval_score``
-        (each of these three keyed by the level as text) and ``log_score``.
+        (each of these three keyed by the level as text) and ``log_score``. On the response's own
+        scale ``rmsle`` and ``are`` are None, and ``scale`` says so.
 
     Raises
     ------
@@ -297,24 +318,26 @@ def metrics(
     >>> round(scores["width"]["0.5"], 3), scores["coverage"]["0.95"]
     (0.5, 1.0)
     """
-    draws, observed = _checked(draws, observed)
+    draws, observed = _checked(draws, observed, scale)
+    relative = scale == "log"
     median = np.median(draws, axis=0)
     point = len(draws) == 1
     by_level: dict[str, dict[str, float]] = {"coverage": {}, "width": {}, "interval_score": {}}
     for level in levels:
         key = f"{level:g}"
-        by_level["coverage"][key] = np.nan if point else coverage(draws, observed, level)
-        by_level["width"][key] = np.nan if point else width(draws, level)
+        by_level["coverage"][key] = np.nan if point else coverage(draws, observed, level, scale)
+        by_level["width"][key] = np.nan if point else width(draws, level, scale)
         by_level["interval_score"][key] = (
-            np.nan if point else interval_score(draws, observed, level)
+            np.nan if point else interval_score(draws, observed, level, scale)
         )
     return {
         "n_test": len(observed),
-        "rmsle": rmsle(median, observed),
-        "are": are(median, observed),
-        "crps": float(np.mean(crps_draws(draws, observed))),
+        "rmsle": rmsle(median, observed) if relative else None,
+        "are": are(median, observed) if relative else None,
+        "crps": float(np.mean(crps_draws(draws, observed, scale))),
         **by_level,
         "log_score": np.nan if log_density is None else log_score(log_density),
+        **({} if relative else {"scale": scale}),
     }
 
 
@@ -356,10 +379,31 @@ def percent(level: float) -> str:
     return f"{round(100 * level, 6):g}"
 
 
-def _checked(
-    draws: ArrayLike, observed: ArrayLike
+def scale_of(draws: ArrayLike, observed: ArrayLike) -> str:
+    """Take logs where every draw and observation is positive, else the responses.
+
+    Examples
+    --------
+    >>> scale_of([[0.1], [0.0]], [0.2])
+    'response'
+    """
+    lowest = min(np.min(np.asarray(values, dtype=float)) for values in (draws, observed))
+    return SCALES[0] if lowest > 0 else SCALES[1]
+
+
+def _placed(
+    draws: NDArray[np.float64], observed: NDArray[np.float64], scale: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draws and observations as arrays of agreeing shapes, all positive and finite."""
+    """Draws and observations on the scale on which they are scored."""
+    return (np.log(draws), np.log(observed)) if scale == "log" else (draws, observed)
+
+
+def _checked(
+    draws: ArrayLike, observed: ArrayLike, scale: str = "log"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draws and observations as arrays of agreeing shapes, all finite, and positive for logs."""
+    if scale not in SCALES:
+        raise DataError(f"scale is 'log' or 'response', not {scale!r}")
     draws = np.asarray(draws, dtype=float)
     observed = np.asarray(observed, dtype=float)
     if draws.ndim != 2 or observed.shape != draws.shape[1:] or draws.size == 0:
@@ -368,7 +412,7 @@ def _checked(
             f"{observed.shape}: give (sample, target) and (target,), neither empty"
         )
     for name, values in (("draws", draws), ("observed losses", observed)):
-        bad = ~(np.isfinite(values) & (values > 0))
+        bad = ~(np.isfinite(values) & ((values > 0) | (scale != "log")))
         if bad.any():
             targets = sorted({int(index[-1]) for index in np.argwhere(bad)})
             raise DataError(

@@ -92,7 +92,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "noise": fit.model.structure.noise_name,
         "noise_pool": noise_pool(fit.model.structure),
         "discrepancy": None if fit.model.structure.bend is None else "bend",
-        "checkpoints": "final" if fit.model.structure.noise.memory is None else "all",
+        "checkpoints": "all" if fit.model.structure.serial else "final",
         "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),
         "notes": list(fit.notes),

@@ -1,4 +1,4 @@
-"""Walks in log loss along the directions of a law's variables: covariance, weights, whole paths.
+"""Walks on a link's line, such as log loss, along the directions of a law's variables.
 
 A walk's curvature along a direction wanders without memory, from a flat start at the middle of the
 runs: an integrated random walk. Among the runs it is a handful of weights; beyond them, and for
@@ -14,6 +14,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+
+from bayescale.links import Link
 
 WEIGHTS = 10
 STEP = 0.125  # decades between a path's knots
@@ -188,6 +190,8 @@ class Paths:
 
     columns: tuple[str, ...]
     of_target: tuple[Path, ...]
+    link: Link
+    unit: float
 
     def __getitem__(self, index: Any) -> Paths:
         if isinstance(index, tuple):
@@ -200,7 +204,7 @@ class Paths:
         return replace(self, of_target=tuple(p.take(index) for p in self.of_target))
 
     def along(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Deviation in log loss of each target's group at its own row of columns (target,)."""
+        """Deviation on the line of each target's group at its own row of columns (target,)."""
         rows = np.stack([np.asarray(columns[c], float) for c in self.columns], axis=1)
         found = np.zeros((len(self.of_target[0].slopes[0]), len(rows)))
         for path in dict.fromkeys(self.of_target):
@@ -208,11 +212,12 @@ class Paths:
             found[:, mine] = path(rows[mine])
         return found
 
-    def at(self, columns: Mapping[str, Any]) -> np.ndarray:
-        """Deviation in log loss: of the only target's group at (k,) or (sample, k) columns."""
+    def bent(self, loss: np.ndarray, columns: Mapping[str, Any]) -> np.ndarray:
+        """Responses (sample, k) of the only target's group, bent at (k,) or (sample, k) columns."""
         (path,) = self.of_target
         given = np.broadcast_arrays(*(np.asarray(columns[c], float) for c in self.columns))
-        return path(np.stack([np.atleast_1d(g) for g in given], axis=-1))
+        away = path(np.stack([np.atleast_1d(g) for g in given], axis=-1))
+        return self.link.value(self.link.line(loss, self.unit, np) + away, self.unit, np)
 
 
 def walks(groups: Sequence[np.ndarray]) -> tuple[Walk, ...]:

@@ -71,3 +71,14 @@ def crossed_ladder(seed: int = 4) -> pd.DataFrame:
     )
     parts = table["family"].str.split("-", expand=True)
     return table.assign(arch=parts[0], corpus=parts[1])
+
+
+def rank_statistic(truths: np.ndarray, draws: list[np.ndarray], bins: int = 5) -> tuple:
+    """P values of uniform ranks: of equal counts in bins, and of the largest ECDF departure."""
+    from scipy import stats
+
+    places = [np.mean(own < truth) for truth, own in zip(truths, draws, strict=True)]
+    counts = np.bincount(
+        np.minimum((np.array(places) * bins).astype(int), bins - 1), minlength=bins
+    )
+    return stats.chisquare(counts).pvalue, stats.kstest(places, "uniform").pvalue

@@ -16,13 +16,14 @@ errors precision progress display files
 configuration functions roots
 grammar
 latex formula priors prior_table conditions
-columns cells tables
-card elements optimum oracle_tables oracles costs compute law
+columns cells tables responses
+links covariates card elements optimum oracle_tables oracles costs compute law
 walks bends drawn_laws
 catalog optimum_many frontiers surfaces budgets regressions information criteria
+supports group_columns
 runs identifiability rows
 dataset_cards datasets
-places kernels noise model model_from_runs coordinates ridge density cholesky
+places kernels noise likelihoods model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree

@@ -243,7 +243,9 @@ def test_coordinates_and_back(law):
     """On runs about its place a law's parameters are its coordinates' and no others."""
     rng = np.random.default_rng(0)
     runs = pd.DataFrame({c: v * np.exp(rng.normal(0, 0.1, 12)) for c, v in place(law).items()})
-    runs[law.response.column] = abs(scales(law)["typical"])
+    runs[law.response.column] = scales(law)["typical"]
+    if law.response.counts_of:
+        runs[law.response.counts_of] = 1000.0
     for group in law.varies:
         runs[group] = ["a", "b", "c"] * 4
     model = build_model(law, runs)

@@ -44,6 +44,8 @@ def _details(law: Law) -> dict[str, Any]:
         "formula": law.formula_text,
         "response": law.response.column,
         "unit": law.response.unit,
+        "link": law.response.link,
+        "likelihood": law.response.likelihood,
         "cite": law.cite,
         "variables": _variables(law),
         "parameters": _parameters(law),
@@ -63,7 +65,8 @@ def _parameters(law: Law) -> pd.DataFrame:
 
 def _show(law: Law, console: Console) -> None:
     console.print(f"{law.name}: {law.title}")
-    console.print(f"{law.response.column} = {law.formula_text}   ({law.response.unit})")
+    about = f"{law.response.unit}; {law.response.described}"
+    console.print(f"{law.response.column} = {law.formula_text}   ({about})")
     console.print(law.cite)
     console.print(frame(_variables(law)), frame(_parameters(law)))
     for name, values in law.published.items():

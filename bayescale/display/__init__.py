@@ -79,7 +79,7 @@ def law_html(law: Law) -> str:
     return markup.page(
         f"{law.name}: {law.title}",
         f"<p><code>{escape(response.column)} = {escape(law.formula_text)}</code>"
-        f" &nbsp; ({escape(response.unit)}; noise {escape(response.noise)} on its log)</p>",
+        f" &nbsp; ({escape(response.unit)}; {escape(response.described)})</p>",
         variables,
         parameters,
         published,

@@ -98,6 +98,7 @@ def plot_fit(
     x = horizontal(fit, x)
     data = _gather(fit, targets, by, x, prob, curves)
     names = list(dict.fromkeys(data["panel"]))
+    positive = bool(data[["loss", "lower"]].min().min() > 0)
     axes, ours = panels(len(names), ax, share=True)
     colours = _colours(data)
     looks = {g: (MARKERS[i % 8], _STYLES[i % 4]) for i, g in enumerate(pd.unique(data["group"]))}
@@ -107,7 +108,8 @@ def plot_fit(
             _draw(axis, one, x, colours, looks[str(group)])
         axis.set_title(named(panel), fontsize=10)
         log_axis(axis.xaxis, x, count=4)
-        log_axis(axis.yaxis, response.column)
+        if positive:
+            log_axis(axis.yaxis, response.column)
     held = lines_of(fit, fit.runs.table, x).held
     if held is not None:
         for panel, axis in zip(names, axes, strict=True):
@@ -213,10 +215,11 @@ def _name_curves(ax: Axes, inside: pd.DataFrame, x: str, held: str, colours: Any
     curve = inside[inside["what"] == "curve"]
     ends = curve.loc[curve.groupby(["group", "level"])[x].idxmax()].sort_values("loss")
     ends = ends.drop_duplicates("level")
-    low, high = np.log(ax.get_ylim())
+    logs = ax.get_yscale() == "log"
+    low, high = np.log(ax.get_ylim()) if logs else ax.get_ylim()
     height = ax.get_window_extent().height or 200.0
     gap = 11.0 * (high - low) * ax.figure.dpi / 72.0 / height
-    places = np.exp(spread(np.log(ends["loss"]), gap))
+    places = np.exp(spread(np.log(ends["loss"]), gap)) if logs else spread(ends["loss"], gap)
     for place, row in zip(places, ends.to_dict(orient="records"), strict=True):
         ax.annotate(
             f"{named(held)} {quantity(row['level'], held, 2)}",

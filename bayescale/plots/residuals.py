@@ -24,7 +24,7 @@ from bayescale.plots.canvas import (
     panels,
 )
 from bayescale.plots.words import named
-from bayescale.prediction import loss_draws, percent
+from bayescale.prediction import loss_draws, noise_rows, percent
 
 _LEVELS = 8  # as many distinct values are joined by a line through their medians
 
@@ -39,7 +39,8 @@ def plot_residuals(
     """Draw log residuals against N, D and C, coloured by family.
 
     A residual is log(observed) minus log of the law's posterior median; 0.01 is one percent of
-    the loss. Lines join a family's medians: where they bend, the law misses something.
+    the loss. Under another link it is the difference of their places on that link's line. Lines
+    join a family's medians: where they bend, the law misses something.
 
     Parameters
     ----------
@@ -85,7 +86,9 @@ def plot_residuals(
             _draw(axis, data[data["group"] == name], column, i, len(names))
         log_axis(axis.xaxis, column, count=5)
         axis.set_xlabel(label_of(column), fontsize=9)
-    axes[0].set_ylabel(f"log residual of {fit.law.response.column}", fontsize=9)
+    link, column = fit.model.structure.likelihood.link, fit.law.response.column
+    what = f"log residual of {column}" if link.name == "log" else f"residual, {link.words(column)}"
+    axes[0].set_ylabel(what, fontsize=9)
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=_colour(i), marker=_marker(i), markersize=4, label=named(name))
         for i, name in enumerate(names)
@@ -116,11 +119,19 @@ def _residuals(fit: Fit, columns: Sequence[str], prob: float) -> pd.DataFrame:
     fitted = np.median(loss_draws(fit, table, kind="mean"), axis=0)
     tail = (1.0 - prob) / 2.0
     ends = np.quantile(loss_draws(fit, table, kind="new-run"), [tail, 1.0 - tail], axis=0)
+    residual = np.log(observed / fitted)
     lower, upper = np.log(ends / fitted)
+    likelihood = fit.model.structure.likelihood
+    if likelihood.link.name != "log" or fit.model.structure.response.counted:
+        unit, rows = fit.model.arrays.reference.typical, noise_rows(fit, table)
+        trials = rows.get("trials")
+        at = likelihood.link.line(fitted, unit, np)
+        seen = [likelihood.observe(y, trials, unit) for y in (observed, *ends)]
+        residual, lower, upper = (likelihood.places(y, rows) - at for y in seen)
     return table[list(columns)].assign(
         observed=observed,
         fitted=fitted,
-        residual=np.log(observed / fitted),
+        residual=residual,
         lower=lower,
         upper=upper,
     )

@@ -10,6 +10,8 @@ import pandas as pd
 from bayescale import costs
 from bayescale.fitting import Fit
 from bayescale.grammar import Binary, Call, Minus, Name, Node, Number, Solve, children
+from bayescale.likelihoods import OnLine
+from bayescale.noise import Noise
 from bayescale.prediction import compute_of, parameter_draws
 from bayescale.reporting.answers import MOST_GROUPS, cost_of, groups
 
@@ -38,10 +40,13 @@ def payload_of(fit: Fit, draws: int = DRAWS, seed: int = 0) -> dict[str, Any] | 
     -------
     dict or None
         None where a page can't compute the law's value: of a Python function, of an implicit law,
-        with a function that the page has not, or of a law that bends.
+        with a function that the page has not, of a law that bends, or of runs that scatter
+        otherwise than on the log.
     """
     law = fit.law
-    if law.formula is None or fit.model.structure.bend is not None:
+    if law.formula is None or fit.model.structure.bend is not None or _noise(fit) is None:
+        return None
+    if any(v.least is not None for v in law.variables.values()):
         return None
     if not computable(law.formula.program):
         return None
@@ -67,6 +72,13 @@ def payload_of(fit: Fit, draws: int = DRAWS, seed: int = 0) -> dict[str, Any] | 
         "shown": len(few),
         "draws": total,
     }
+
+
+def _noise(fit: Fit) -> Noise | None:
+    """The scatter of log loss; None where runs scatter otherwise, which a page can't draw."""
+    likelihood = fit.model.structure.likelihood
+    on_log = isinstance(likelihood, OnLine) and likelihood.link.name == "log"
+    return likelihood.noise if on_log else None
 
 
 def computable(node: Node) -> bool:
@@ -130,7 +142,8 @@ def _groups(
 ) -> list[dict[str, Any]]:
     frame = pd.DataFrame([labels for labels, _ in chosen], index=range(len(chosen)))
     values = parameter_draws(fit, frame)
-    noise = fit.model.structure.noise
+    noise = _noise(fit)
+    assert noise is not None
     rng = np.random.default_rng([seed, 17])
     found = []
     for i, (labels, rows) in enumerate(chosen):

@@ -94,8 +94,8 @@ def simulate(law: Law, n_runs: int, seed: int) -> Ladder:
     good = np.flatnonzero(np.nan_to_num(away, nan=np.inf) < _NEAR)
     one = int(good[0]) if good.size else int(np.nanargmin(away))
     truth = {k: v[one] for k, v in values.items()}
-    noise_values = {p.name: truth[p.name][which][None] for p in structure.noise.parameters}
-    scatter = structure.noise.draw(
+    noise_values = {p.name: truth[p.name][which][None] for p in structure.likelihood.parameters}
+    scatter = structure.likelihood.noise.draw(
         noise_values, {"se2": np.zeros(len(table))}, rng, (1, len(table))
     )[0]
     loss = np.exp(log_loss[one] + scatter)

@@ -129,7 +129,7 @@ def build(name: str, runs: Any, noise: str) -> Benchmark:
         table=runs,
         model=model,
         noise=noise,
-        y=arrays.log_loss.reshape(rows),
+        y=arrays.observed.reshape(rows),
         n=np.repeat(np.log(arrays.columns["N"]) - centre["N"], repeats, axis=-1),
         d=np.repeat(np.log(arrays.columns["D"]) - centre["D"], repeats, axis=-1),
         mask=arrays.mask.reshape(rows),
