@@ -86,6 +86,11 @@ class Response:
             raise BayescaleError(f"noise {likelihood!r} is not known; choose one of {known}")
         return checked(replace(self, likelihood=likelihood), f"noise={likelihood!r}")
 
+    @property
+    def widest(self) -> Response:
+        """The same response under the likelihood that takes most: counts, where trials are told."""
+        return replace(self, likelihood="binomial") if self.trials else self
+
     def columns(self) -> tuple[str, ...]:
         """Columns of the runs that the likelihood needs beside the law's."""
         return (self.column, *((self.counts_of,) if self.counts_of else ()))
