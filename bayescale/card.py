@@ -32,7 +32,7 @@ SCHEMA: dict[str, Any] = {
     "solve": {"*": {"zero": str, "between": list, "about": str}},
     "response": {
         **{"column": str, "unit": str, "about": str, "noise": str},
-        **{"link": str, "likelihood": str, "trials": str},
+        **{"link": str, "likelihood": str, "trials": str, "discrepancy": str},
     },
     "variables": {
         "*": {"column": str, "unit": str, "about": str, "kind": str, "from": _NUMBER},

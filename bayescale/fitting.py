@@ -20,7 +20,7 @@ from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, Structure
-from bayescale.model_from_runs import build_model, varying_columns
+from bayescale.model_from_runs import build_model, logged_columns, varying_columns
 from bayescale.posterior_tree import posterior_tree
 from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
@@ -183,8 +183,10 @@ def fit(
         How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
         rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
         own where None.
-    discrepancy : {"none", "bend"}, optional
-        Whether the law itself may be wrong (`bayescale.bends`). None is "none".
+    discrepancy : {"bend", "none"}, optional
+        Whether the law itself may be wrong (`bayescale.bends`): the card's own where None, which is
+        "bend" unless it says otherwise. Its parameters are then known less well, and intervals
+        beyond the runs are wider. With "none" the law is taken to be exactly true.
     checkpoints : {"final", "all"}
         One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
         N and D is one of finished runs, whose learning rate has come down: take "all" where
@@ -350,12 +352,19 @@ def frame(
         selection.table,
         noise=noise,
         noise_pool=noise_pool,
-        discrepancy=discrepancy,
+        discrepancy=_discrepancy(law, discrepancy),
         checkpoints=checkpoints,
         correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
     return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))
+
+
+def _discrepancy(law: Law, asked: str | None) -> str:
+    """What is asked for, else the card's own, where the law has decades to bend along."""
+    if asked is not None:
+        return asked
+    return law.response.discrepancy if logged_columns(law) else "none"
 
 
 def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from bayescale.gammas import gammaln, log_rise
 from bayescale.links import LINKS, RATES, Link, RateLink
 from bayescale.noise import (
     SCALES,
     Noise,
     NoiseParameter,
     build_noise,
-    gammaln,
     noise_parameter,
 )
 from bayescale.responses import CONTINUOUS, Response
@@ -124,6 +124,9 @@ _RATE_SIGMA = _sigma(
 )
 
 
+_MOST_LOG_SIZE = 60.0  # a beta so narrow that it is none
+
+
 def _sum_rows(log_density: Array, mask: Array, xp: Any) -> Array:
     return xp.sum(xp.where(mask > 0, log_density, 0.0), axis=-1)
 
@@ -135,6 +138,7 @@ def _beta_parameters(link: RateLink, sigma: Array, line: Array, xp: Any) -> tupl
     """
     log_rate, log_rest = link.log_value(line, 1.0, xp), link.log_rest(line, xp)
     log_size = log_rate + log_rest - 2.0 * (xp.log(sigma) + link.log_gain(line, xp))
+    log_size = xp.minimum(log_size, _MOST_LOG_SIZE)
     return xp.exp(log_size + log_rate), xp.exp(log_size + log_rest)
 
 
@@ -198,14 +202,12 @@ class Counts:
         self, values: Values, line: Array, observed: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         missed, line = rows["trials"] - observed, line[..., None]
-        if not self.overdispersed:
-            density = observed * self.link.log_value(line, 1.0, xp)
-            density = density + missed * self.link.log_rest(line, xp)
-        else:
+        density = observed * self.link.log_value(line, 1.0, xp)
+        density = density + missed * self.link.log_rest(line, xp)
+        if self.overdispersed:
             a, b = _beta_parameters(self.link, values["sigma"], line, xp)
-            density = gammaln(a + observed, xp) - gammaln(a, xp)
-            density = density + gammaln(b + missed, xp) - gammaln(b, xp)
-            density = density + gammaln(a + b, xp) - gammaln(a + b + rows["trials"], xp)
+            density = density + log_rise(a, observed, xp) + log_rise(b, missed, xp)
+            density = density - log_rise(a + b, rows["trials"], xp)
         return _sum_rows(density + rows["log_ways"], mask, xp)
 
     def draw(
@@ -250,9 +252,10 @@ class OverdispersedCounts:
         self, values: Values, line: Array, observed: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         log_size, line = -2.0 * xp.log(values["sigma"]), line[..., None]
-        size, both = xp.exp(log_size), xp.logaddexp(log_size, line)
-        density = gammaln(observed + size, xp) - gammaln(size, xp) + rows["log_ways"]
-        density = density + size * (log_size - both) + observed * (line - both)
+        log_size = xp.minimum(log_size, _MOST_LOG_SIZE)
+        size, excess = xp.exp(log_size), xp.logaddexp(0.0, line - log_size)
+        density = log_rise(size, observed, xp) + observed * line - (observed + size) * excess
+        density = density + rows["log_ways"]
         return _sum_rows(density, mask, xp)
 
     def draw(

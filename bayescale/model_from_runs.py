@@ -17,11 +17,10 @@ from bayescale.likelihoods import build_likelihood, log_ways
 from bayescale.model import Arrays, Factor, Model, Reference, Structure
 from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
-from bayescale.responses import CONTINUOUS, Response
+from bayescale.responses import CONTINUOUS, DISCREPANCIES, Response
 from bayescale.walks import WEIGHTS, Walk, walks
 
 CORRELATE_FROM = 8
-DISCREPANCIES = ("none", "bend")
 CONTRAST_LEVELS = 2
 MOST_BENDS = 24  # groups that bend apart; more bend alike
 LONG = 1e6  # decades before a run's first checkpoint, about which nothing is remembered

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from bayescale.gammas import gammaln
 from bayescale.priors import Prior
 
 Array = Any
@@ -116,15 +117,6 @@ class MeasurementError:
 
     def variance(self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any) -> Array:
         return rows["se2"]
-
-
-def gammaln(x: Array, xp: Any) -> Array:
-    """Log of the gamma function."""
-    if xp is np:
-        from scipy.special import gammaln
-    else:
-        from jax.scipy.special import gammaln
-    return gammaln(x)
 
 
 def _gamma_ratio(nu: Array, n: Array, most: int, xp: Any) -> Array:

@@ -20,6 +20,7 @@ CONTINUOUS = ("t", "normal", "t+scale")
 COUNTED = ("binomial", "beta-binomial")
 LIKELIHOODS = (*CONTINUOUS, "beta", *COUNTED, "negative-binomial")
 LINK_NAMES = ("log", "identity", "logit", "cloglog", "loglog")
+DISCREPANCIES = ("none", "bend")
 RATE_LINKS = ("logit", "cloglog", "loglog")
 _LINKS_OF = {
     **dict.fromkeys(CONTINUOUS, LINK_NAMES),
@@ -39,6 +40,9 @@ class Response:
         One of `LINK_NAMES`: the line on which runs scatter.
     likelihood : str
         One of `LIKELIHOODS`.
+    discrepancy : str
+        Whether the law itself may be wrong, where a fit doesn't say: "bend" (`bayescale.bends`), or
+        "none".
     trials : str
         The column of the number of trials, which likelihoods of successes need: the response is the
         share of successes.
@@ -50,6 +54,7 @@ class Response:
     likelihood: str = "t"
     trials: str = ""
     about: str = ""
+    discrepancy: str = "bend"
 
     @property
     def noise(self) -> str:
@@ -85,6 +90,11 @@ class Response:
             known = ", ".join(LIKELIHOODS)
             raise BayescaleError(f"noise {likelihood!r} is not known; choose one of {known}")
         return checked(replace(self, likelihood=likelihood), f"noise={likelihood!r}")
+
+    @property
+    def widest(self) -> Response:
+        """The same response under the likelihood that takes most: counts, where trials are told."""
+        return replace(self, likelihood="binomial") if self.trials else self
 
     def columns(self) -> tuple[str, ...]:
         """Columns of the runs that the likelihood needs beside the law's."""
@@ -130,6 +140,9 @@ def checked(response: Response, place: str) -> Response:
         raise LawError(
             f"{place}: {response.likelihood!r} is not known; choose one of {', '.join(LIKELIHOODS)}"
         )
+    if response.discrepancy not in DISCREPANCIES:
+        known = ", ".join(DISCREPANCIES)
+        raise LawError(f"response.discrepancy: {response.discrepancy!r} is not one of {known}")
     if response.link not in LINK_NAMES:
         known = ", ".join(LINK_NAMES)
         raise LawError(f"response.link: {response.link!r} is not known; choose one of {known}")

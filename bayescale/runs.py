@@ -157,9 +157,8 @@ def read_runs(
     needed, response = _needed(law)
     mapping, used, unmapped = cols.resolve(list(raw.columns), dict(columns or {}), needed)
     table, displaced = cols.rename(raw, mapping)
-    table, unread = _read_columns(
-        table, needed, response, () if law is None else law.response.columns()
-    )
+    trials = () if law is None or not law.response.trials else (law.response.trials,)
+    table, unread = _read_columns(table, needed, response, trials)
     filled = _fill_compute(table)
     notes, faults = [*used, *displaced], list(unmapped.values())
     free = [own for own in raw if own not in mapping.values()]
@@ -324,7 +323,7 @@ def _value_faults(
         if name in known:
             yield from variable_faults(known[name], values)
         elif name == response and law is not None:
-            yield from response_faults(law.response, values)
+            yield from response_faults(law.response.widest, values)  # a fit says which it takes
         elif name in required:
             yield from cells.value_faults(name, values)
         elif name == f"{response}_se" and (values < 0).any():

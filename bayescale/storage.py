@@ -91,7 +91,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         "units": dict(fit.runs.units),
         "noise": fit.model.structure.noise_name,
         "noise_pool": noise_pool(fit.model.structure),
-        "discrepancy": None if fit.model.structure.bend is None else "bend",
+        "discrepancy": "none" if fit.model.structure.bend is None else "bend",
         "checkpoints": "all" if fit.model.structure.serial else "final",
         "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),

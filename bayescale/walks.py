@@ -18,6 +18,7 @@ import numpy as np
 from bayescale.links import Link
 
 WEIGHTS = 10
+MOST_PAIRED = 3  # variables whose sums and differences are directions, too
 STEP = 0.125  # decades between a path's knots
 BELOW, ABOVE = 4.0, 8.0  # decades of knots beyond the runs; further out slopes stay
 
@@ -25,8 +26,8 @@ BELOW, ABOVE = 4.0, 8.0  # decades of knots beyond the runs; further out slopes 
 def directions(decades: np.ndarray) -> np.ndarray:
     """Places along every direction (..., directions) from places (..., variables)."""
     columns = list(np.moveaxis(decades, -1, 0))
-    pairs = combinations(range(len(columns)), 2)
-    for i, j in pairs:
+    several = range(len(columns)) if len(columns) <= MOST_PAIRED else ()
+    for i, j in combinations(several, 2):
         one, other = columns[i], columns[j]
         columns += [(one + other) / np.sqrt(2.0), (one - other) / np.sqrt(2.0)]
     return np.stack(columns, axis=-1)

@@ -47,7 +47,7 @@ def small_fit():
     from tests.simulate import TWO_FAMILIES, ladder
 
     runs = bs.read_runs(ladder(families=TWO_FAMILIES))
-    return bs.fit(bs.load_law("chinchilla"), runs, progress=False)
+    return bs.fit(bs.load_law("chinchilla"), runs, discrepancy="none", progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -58,4 +58,5 @@ def crossed_fit():
 
     pool = {"E": ["corpus"], "A": ["arch"], "alpha": ["arch", "corpus"], "B": [], "beta": []}
     runs = bs.read_runs(crossed_ladder())
-    return bs.fit(bs.load_law("chinchilla"), runs, pool=pool, noise="normal", progress=False)
+    options = {"noise": "normal", "discrepancy": "none", "progress": False}
+    return bs.fit(bs.load_law("chinchilla"), runs, pool=pool, **options)

@@ -23,7 +23,8 @@ catalog optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
 runs identifiability rows
 dataset_cards datasets
-places kernels noise likelihoods model model_from_runs coordinates ridge density cholesky
+places kernels gammas noise likelihoods
+model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree

@@ -108,6 +108,32 @@ def test_densities_are_scipys():
     np.testing.assert_allclose(density("negative-binomial", counts, 1.3), expected, rtol=1e-8)
 
 
+@pytest.mark.parametrize("sigma", [1e-12, 1e-6, 1e-3])
+def test_counts_that_hardly_differ_are_binomial_and_poisson(sigma):
+    """No digits are lost where a run's own deviation is far below the chance of counting."""
+    y, n, line = np.array([0.0, 0.35, 1.0]), np.array([20.0, 6000.0, 10.0]), -0.4
+    likely = stats.binom(n, float(made("beta-binomial").link.value(np.array(line), 1.0, np)))
+    got = density("beta-binomial", y, line, sigma, n)
+    np.testing.assert_allclose(
+        got, likely.logpmf(np.round(y * n)), rtol=1e-9, atol=1e5 * sigma**2 + 1e-9
+    )
+    counts = np.array([0.0, 3.0, 410.0])
+    got = density("negative-binomial", counts, 5.3, sigma)
+    expected = stats.poisson(np.exp(5.3)).logpmf(counts)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=2e5 * sigma**2 + 1e-9)
+
+
+@given(st.floats(-12, 40), st.integers(0, 100_000))
+def test_a_rise_is_the_sum_of_its_factors(log_x, k):
+    from bayescale.gammas import log_rise
+
+    x = np.exp(log_x)
+    expected = np.sum(np.log1p(np.arange(k) / x))
+    assert float(log_rise(x, float(k), np)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-12 + 1e-15 * k
+    )
+
+
 @pytest.mark.parametrize("name", ["t", "normal", "beta"])
 def test_densities_of_rates_integrate_to_one(name):
     """In the response itself, on whatever line runs scatter (log_measure's Jacobian)."""

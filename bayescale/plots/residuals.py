@@ -119,10 +119,10 @@ def _residuals(fit: Fit, columns: Sequence[str], prob: float) -> pd.DataFrame:
     fitted = np.median(loss_draws(fit, table, kind="mean"), axis=0)
     tail = (1.0 - prob) / 2.0
     ends = np.quantile(loss_draws(fit, table, kind="new-run"), [tail, 1.0 - tail], axis=0)
-    residual = np.log(observed / fitted)
-    lower, upper = np.log(ends / fitted)
     likelihood = fit.model.structure.likelihood
-    if likelihood.link.name != "log" or fit.model.structure.response.counted:
+    if likelihood.link.name == "log" and not fit.model.structure.response.counted:
+        residual, (lower, upper) = np.log(observed / fitted), np.log(ends / fitted)
+    else:
         unit, rows = fit.model.arrays.reference.typical, noise_rows(fit, table)
         trials = rows.get("trials")
         at = likelihood.link.line(fitted, unit, np)
