@@ -20,6 +20,7 @@ columns cells tables
 card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
+upstream dataset_tables dataset_files
 dataset_cards datasets
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
