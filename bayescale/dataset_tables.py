@@ -208,7 +208,7 @@ def language(raw: pd.DataFrame) -> pd.DataFrame:
         ``benchmark.lang.csv``, columns as in `vision`; Task of a BIG-bench row is the text of a
         pair such as ``('date', '1-shot')``.
     """
-    copies = raw.groupby(list(raw.columns), sort=False, as_index=False).size()
+    copies = raw.value_counts(sort=False, dropna=False).rename("size").reset_index()
     tidy = pd.DataFrame([_language_row(row) for row in copies.to_dict(orient="records")])
     order = ["domain", "task", "shots", "run", "examples_seen"]
     return tidy.sort_values(order, kind="stable", ignore_index=True)

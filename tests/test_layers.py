@@ -17,6 +17,7 @@ configuration functions roots
 grammar
 latex formula priors prior_table conditions
 columns cells tables
+products sources
 card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
