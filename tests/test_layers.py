@@ -22,7 +22,7 @@ card elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 upstream dataset_tables dataset_files
-dataset_cards datasets
+dataset_cards datasets templates
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
