@@ -1,21 +1,33 @@
-"""Tables of real runs: our own, bundled; public ones, read from the folder BAYESCALE_DATA."""
+"""Tables of real runs: our own, bundled; public ones, from their sources at pinned commits.
+
+`table()` lists them, `info(name)` tells one's licence and whom to cite, `load(name)` reads it. A
+public one is downloaded once, checked against its SHA-256 and kept; with BAYESCALE_DATA set,
+nothing is downloaded and files are read from the folder that it names (``raw/<repository>/...``,
+or a tidied ``tidy/<table>.csv``).
+"""
 
 from __future__ import annotations
 
 import difflib
-import os
 from dataclasses import replace
 from importlib.resources import as_file, files
-from pathlib import Path
+
+import pandas as pd
 
 from bayescale.dataset_cards import KNOWN, Dataset
 from bayescale.errors import BayescaleError, DataError
 from bayescale.runs import Runs, read_runs
 from bayescale.tables import read_file
+from bayescale.upstream import fetch, kept_folder
 
 
 def load(
-    name: str, *, split: str | None = None, role: str | None = None, where: str | None = None
+    name: str,
+    *,
+    split: str | None = None,
+    role: str | None = None,
+    where: str | None = None,
+    progress: bool | None = None,
 ) -> Runs:
     """Load a known table of training runs.
 
@@ -34,6 +46,8 @@ def load(
         seeds of a third of the cells) and "extension" (a larger size).
     where
         Condition on the rows, as in `Runs.where`.
+    progress
+        Show a bar while downloading; where None, if somebody watches standard error.
 
     Returns
     -------
@@ -44,7 +58,8 @@ def load(
     Raises
     ------
     BayescaleError
-        The name is unknown (the nearest is named), or BAYESCALE_DATA doesn't lead to the table.
+        The name is unknown (the nearest is named), BAYESCALE_DATA doesn't lead to the table, or
+        it can't be downloaded.
     DataError
         The table has faults, or no row of that split and role.
 
@@ -62,7 +77,7 @@ def load(
         split = split or ("train" if role is None else "all")
         role = role or ("fit" if split == "train" else "not sweep")
     else:
-        runs = _external(known)
+        runs = _external(known, progress)
     runs = _keep(_keep(runs, "split", split), "role", role)
     return runs.where(where) if where is not None else runs
 
@@ -76,6 +91,32 @@ def names() -> list[str]:
     True
     """
     return sorted(KNOWN)
+
+
+def table() -> pd.DataFrame:
+    """List the tables that `load` knows, with whose they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name: title, rows, licence, source (repository and commit), cite, bundled.
+
+    Examples
+    --------
+    >>> table().loc["gadre_overtraining", "licence"]
+    'MIT'
+    """
+    rows = [
+        (k.name, k.title, k.rows or _count(k), k.licence, k.source, k.cite, k.bundled)
+        for k in (KNOWN[name] for name in names())
+    ]
+    columns = ["name", "title", "rows", "licence", "source", "cite", "bundled"]
+    return pd.DataFrame(rows, columns=columns).set_index("name")
+
+
+def _count(known: Dataset) -> int:
+    with (files("bayescale") / "data" / known.file).open("rb") as stream:
+        return sum(1 for _ in stream) - 1
 
 
 def info(name: str) -> Dataset:
@@ -105,30 +146,26 @@ def _bundled(known: Dataset) -> Runs:
     return replace(read, source=known.name)
 
 
-def _external(known: Dataset) -> Runs:
-    path = _folder(known) / "tidy" / known.file
-    if not path.is_file():
-        raise BayescaleError(
-            f"{known.name} isn't bundled, and {path} doesn't exist; BAYESCALE_DATA must name the "
-            f"folder that holds tidy/{known.file}"
-        )
-    if known.shape is None:
-        return replace(read_runs(path, columns=dict(known.columns)), source=known.name)
-    shaped = known.shape(read_file(path))
-    return replace(read_runs(shaped), source=known.name)
+def _external(known: Dataset, progress: bool | None) -> Runs:
+    tidy = _tidy(known, progress)
+    table = tidy if known.shape is None else known.shape(tidy)
+    read = read_runs(table, columns=dict(known.columns), units=known.units)
+    return replace(read, source=known.name)
 
 
-def _folder(known: Dataset) -> Path:
-    told = os.environ.get("BAYESCALE_DATA", "")
-    if not told:
+def _tidy(known: Dataset, progress: bool | None) -> pd.DataFrame:
+    """A tidied table on disk, else one made from the upstream files."""
+    kept = kept_folder()
+    if kept is not None and (path := kept / "tidy" / known.file).is_file():
+        return read_file(path)
+    assert known.upstream is not None and known.convert is not None
+    if kept is not None and not (kept / "raw" / known.upstream.folder).is_dir():
         raise BayescaleError(
-            f"{known.name} isn't bundled (licence of its source: {known.licence}); set "
-            f"BAYESCALE_DATA to a folder that holds tidy/{known.file}. Source: {known.cite}"
+            f"{known.name} isn't bundled, and BAYESCALE_DATA ({kept}) has neither "
+            f"tidy/{known.file} nor raw/{known.upstream.folder}/; nothing is downloaded while it "
+            "is set: unset it, or put one of them there"
         )
-    folder = Path(told)
-    if not folder.is_dir():
-        raise BayescaleError(f"BAYESCALE_DATA is {told}, which is no folder")
-    return folder
+    return known.convert(fetch(known.upstream, kept, progress))
 
 
 def _keep(runs: Runs, column: str, wanted: str | None) -> Runs:

@@ -14,8 +14,12 @@ from bayescale import cells
 from bayescale import columns as cols
 from bayescale.conditions import Condition
 from bayescale.errors import BayescaleError, DataError
+from bayescale.products import with_products
+from bayescale.sources import Found, read_source
+from bayescale.sources.naming import Proposal, family_hint, propose, unit_question
+from bayescale.sources.steps import measured_rows
+from bayescale.sources.thinning import thin as thinned
 from bayescale.supports import response_faults, variable_faults
-from bayescale.tables import read_file
 
 if TYPE_CHECKING:
     from bayescale.law import Law
@@ -108,16 +112,24 @@ def read_runs(
     where: str | None = None,
     law: Law | None = None,
     units: Mapping[str, str] | None = None,
+    format: str | None = None,
+    thin: int | None = None,
 ) -> Runs:
     """Read a table of training runs and check it, listing every fault with its rows.
 
     Parameters
     ----------
     source
-        A CSV (also .csv.gz, .tsv) or parquet file, or a table in memory.
+        A file: CSV (also .csv.gz, .tsv), Parquet, JSON lines or JSON. A table in memory: pandas,
+        polars, pyarrow, a dict of columns. What an experiment tracker keeps: exports or the local
+        folder of Weights & Biases, MLflow's folder or saved `search_runs`, TensorBoard's event
+        files, the Hugging Face Trainer's `trainer_state.json`, Lightning's CSV logs; or a folder
+        of these.
     columns
         Canonical name -> the table's own name, such as ``{"N": "params"}``. The synonyms params,
-        n_params (N), tokens (D), flops, compute (C) and dataset (corpus) need no mapping.
+        n_params (N), tokens (D), flops, compute (C) and dataset (corpus) need no mapping; of a
+        tracker's columns such as ``model.params`` or ``eval/loss`` the one that fits is taken, and
+        said. A product of columns and numbers will do as well: ``{"D": "step * 524288"}``.
     where
         Condition on the rows, as in `Runs.where`; rows left out aren't checked.
     law
@@ -126,6 +138,11 @@ def read_runs(
     units
         Column -> unit, such as ``{"loss": "bit/byte"}``, where it is not the law's own. Nothing is
         converted: priors are relative to the losses, and answers come in the unit named here.
+    format
+        What the source is, where it can't be told: csv, parquet, json, jsonl, wandb, mlflow,
+        tensorboard, trainer, lightning.
+    thin
+        Keep at most so many checkpoints of a run, evenly spaced in the logarithm of their step.
 
     Returns
     -------
@@ -136,7 +153,8 @@ def read_runs(
     ------
     DataError
         One message with every fault: missing columns (and the nearest name), text in numbers,
-        empty, infinite or non-positive values, duplicate rows, each with its rows from 1.
+        empty, infinite or non-positive values, duplicate rows, each with its rows from 1. Where
+        several columns could be meant, the question which.
     FormulaError
         The condition can't be read.
 
@@ -151,20 +169,31 @@ def read_runs(
     >>> runs.notes[-1]
     'C is 6*N*D in 2 of 2 rows, where none was given'
     """
-    raw, name = _raw_table(source)
-    if not len(raw):
+    found = _found(source, format)
+    name = found.name
+    if not len(found.table):
         raise DataError(f"{name} has no rows; it needs a header and one line a training run")
     needed, response = _needed(law)
-    mapping, used, unmapped = cols.resolve(list(raw.columns), dict(columns or {}), needed)
+    raw, asked, used = with_products(found.table, dict(columns or {}))
+    tracked = propose(raw, asked) if found.tracked else Proposal({})
+    mapping, known, unmapped = cols.resolve(list(raw.columns), {**tracked.mapping, **asked}, needed)
+    wanted = (*(cols.MEASURED if needed is None else needed), response)
+    unmapped |= {k: v for k, v in (tracked.faults or {}).items() if k in wanted}
     table, displaced = cols.rename(raw, mapping)
     trials = () if law is None or not law.response.trials else (law.response.trials,)
     table, unread = _read_columns(table, needed, response, trials)
+    notes, faults = [*found.notes, *used, *tracked.notes, *known, *displaced], [*unmapped.values()]
+    if found.tracked and not len(unread.get(response, ())):
+        table, left = measured_rows(table, response)
+        notes += left
     filled = _fill_compute(table)
-    notes, faults = [*used, *displaced], list(unmapped.values())
     free = [own for own in raw if own not in mapping.values()]
     for column in dict.fromkeys([*(needed or ()), response]):
         if column not in table and column not in unmapped:
-            faults.append(cols.missing_fault(column, free))
+            hint = (found.hints or {}).get(column)
+            faults.append(
+                f"no column {column}; {hint}" if hint else cols.missing_fault(column, free)
+            )
     if where is not None:
         kept, unfit = _try_mask(table, where, mapping, unread)
         if unfit is not None and not faults:
@@ -187,6 +216,12 @@ def read_runs(
     if strange:
         raise DataError(f"units names {', '.join(strange)}, which the table doesn't have")
     notes += cells.unit_notes(table, response)
+    question = unit_question(mapping.get(response, response)) if response not in units else None
+    hint = family_hint(table) if found.tracked else None
+    notes += [note for note in (question, hint) if note]
+    if thin is not None:
+        table, note = thinned(table, thin)
+        notes += [note] if note else []
     return Runs(table, name, tuple(notes), dict(mapping), units)
 
 
@@ -196,27 +231,19 @@ def _needed(law: Law | None) -> tuple[tuple[str, ...] | None, str]:
     return tuple(v.column for v in law.variables.values()), law.response.column
 
 
-def _raw_table(source: Any) -> tuple[pd.DataFrame, str]:
+def _found(source: Any, format: str | None) -> Found:
     """Give back the table as it stands, rows numbered from 1, and its name for messages."""
     if isinstance(source, Runs):
-        return source.table, source.source
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        table, name = read_file(path), path.name
-    elif isinstance(source, (pd.DataFrame, Mapping)):
-        try:
-            table, name = pd.DataFrame(source), "table"
-        except ValueError as error:
-            raise DataError(f"columns of unequal length make no table: {error}") from error
-        table = table.set_axis(pd.Index([str(c) for c in table.columns]), axis=1)
-    else:
-        raise DataError(
-            f"runs are a path, a DataFrame or a dict of columns, not {type(source).__name__}"
-        )
+        return Found(source.table, source.source)
+    found = read_source(source, format)
+    table = found.table
     twice = sorted(set(table.columns[table.columns.duplicated()]))
     if twice:
-        raise DataError(f"{name}: column {', '.join(twice)} is there twice; rename one of them")
-    return table.set_axis(pd.RangeIndex(1, len(table) + 1), axis=0), name
+        raise DataError(
+            f"{found.name}: column {', '.join(twice)} is there twice; rename one of them"
+        )
+    numbered = table.set_axis(pd.RangeIndex(1, len(table) + 1), axis=0)
+    return replace(found, table=numbered)
 
 
 def _read_columns(

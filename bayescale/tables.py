@@ -13,7 +13,7 @@ import pandas as pd
 from bayescale.columns import nearest
 from bayescale.errors import DataError
 
-_NOT_TABLES = {".xlsx", ".xls", ".json", ".jsonl", ".nc", ".h5", ".pkl", ".toml", ".zip", ".npz"}
+_NOT_TABLES = {".xlsx", ".xls", ".nc", ".h5", ".pkl", ".toml", ".zip", ".npz"}
 _SHOWN = 10
 
 
@@ -39,7 +39,9 @@ def read_file(path: Path) -> pd.DataFrame:
     {'N': ['1e6'], 'D': ['1e8']}
     """
     if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix in {".csv", ".parquet", ".gz"})
+        inside = sorted(
+            p.name for p in path.iterdir() if p.suffix in {".csv", ".parquet", ".gz", ".jsonl"}
+        )
         hint = f", such as {path / inside[0]}" if inside else ""
         raise DataError(f"{path} is a folder, not a file; give the table's own path{hint}")
     if not path.exists():

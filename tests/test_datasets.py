@@ -55,15 +55,24 @@ def test_unknown_names_suggest_the_nearest() -> None:
 def test_external_tables_say_how_to_get_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("BAYESCALE_DATA", raising=False)
-    with pytest.raises(BayescaleError, match=r"set BAYESCALE_DATA.*tidy/gadre_overtraining\.csv"):
-        datasets.load("gadre_evaluations")
     monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(BayescaleError, match="no folder"):
         datasets.load("gadre_evaluations")
     monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path))
-    with pytest.raises(BayescaleError, match="doesn't exist"):
+    with pytest.raises(BayescaleError, match=r"neither tidy/gadre_overtraining\.csv nor raw/scal"):
         datasets.load("gadre_evaluations")
+
+
+def test_the_list_of_tables_says_whose_they_are() -> None:
+    listed = datasets.table()
+    assert list(listed.index) == datasets.names()
+    assert listed[["title", "licence", "source", "cite"]].map(bool).all(axis=None)
+    assert (listed["rows"] > 0).all()
+    bundled = listed[listed["bundled"]].index
+    for name in bundled:
+        assert listed.loc[name, "rows"] == len(datasets.load(name, split="all", role="all"))
+    public = listed.drop(index=bundled)
+    assert public["source"].str.fullmatch(r"github\.com/[\w-]+/[\w-]+ at [0-9a-f]{12}").all()
 
 
 def test_split_and_role_of_a_bundled_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

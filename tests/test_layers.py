@@ -17,12 +17,14 @@ configuration functions roots
 grammar
 latex formula priors prior_table conditions
 columns cells tables responses
+products sources
 links covariates card elements optimum oracle_tables oracles costs compute law
 walks bends drawn_laws
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
 runs identifiability rows
-dataset_cards datasets
+upstream dataset_tables dataset_files
+dataset_cards datasets templates
 places kernels gammas noise likelihoods
 model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry

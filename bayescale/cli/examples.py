@@ -4,6 +4,17 @@ from __future__ import annotations
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "demo": (("fit the bundled ladder and write plots", "bayescale demo --out bayescale-demo"),),
+    "init": (
+        ("a table and a card to start from, here", "bayescale init"),
+        ("in a folder of their own", "bayescale init my-study"),
+    ),
+    "read": (
+        ("what an export of Weights & Biases holds", "bayescale read wandb_export.csv"),
+        (
+            "TensorBoard logs as a table, tokens from steps",
+            "bayescale read logs --columns N=n_params 'D=step * 524288' --out runs.csv",
+        ),
+    ),
     "doctor": (("what would be used on this machine", "bayescale doctor"),),
     "laws": (
         ("all laws", "bayescale laws"),

@@ -10,7 +10,13 @@ import click
 from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
-from bayescale.cli.inputs import checked_destination, column_names, law_names, pooling
+from bayescale.cli.inputs import (
+    checked_destination,
+    column_names,
+    law_names,
+    pooling,
+    unit_names,
+)
 from bayescale.cli.output import FORCED, frame, marked, say, wrote
 from bayescale.cli.session import show_progress, start
 
@@ -39,6 +45,17 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
                 multiple=True,
                 metavar="NAME=COLUMN ...",
                 help="What the table calls the law's columns: N=params D=tokens.",
+            ),
+            click.option(
+                "--units",
+                multiple=True,
+                metavar="COLUMN=UNIT ...",
+                help="Units that aren't the law's, as in loss=bit/byte; nothing is converted.",
+            ),
+            click.option(
+                "--format",
+                help="What RUNS is, where it can't be told: csv, parquet, json, jsonl, wandb, "
+                "mlflow, tensorboard, trainer, lightning.",
             ),
             click.option("--where", help="Rows to use, as in \"C<3e20 and family == 'dense'\"."),
             click.option(
@@ -69,7 +86,13 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _read(
-    runs: Path, law: str, columns: tuple[str, ...], where: str | None, pool: tuple[str, ...]
+    runs: Path,
+    law: str,
+    columns: tuple[str, ...],
+    where: str | None,
+    pool: tuple[str, ...],
+    units: tuple[str, ...],
+    format: str | None,
 ) -> tuple[Law, Runs, dict[str, list[str]] | str | None]:
     """Read everything that can be wrong before JAX is loaded."""
     names, pooled = column_names(columns), pooling(pool)
@@ -78,7 +101,9 @@ def _read(
     from bayescale.runs import read_runs
 
     card = load_law(law)
-    table = read_runs(runs, columns=names, where=where, law=card)
+    table = read_runs(
+        runs, columns=names, where=where, law=card, units=unit_names(units), format=format
+    )
     say(*table.notes)
     return card, table, pooled
 
@@ -96,6 +121,8 @@ def fit(
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
+    units: tuple[str, ...],
+    format: str | None,
     force: bool,
     as_json: bool,
     out: Path | None,
@@ -103,7 +130,7 @@ def fit(
 ) -> Answer:
     """Fit a law to the runs of a table."""
     checked_destination(out)
-    card, table, pooled = _read(runs, law, columns, where, pool)
+    card, table, pooled = _read(runs, law, columns, where, pool, units, format)
     start()
     from bayescale import diagnostics, fitting, storage
 
@@ -165,13 +192,15 @@ def backtest(
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
+    units: tuple[str, ...],
+    format: str | None,
     force: bool,
     as_json: bool,
     cut: str,
     **sampling: Any,
 ) -> Answer:
     """Fit the runs of a cut and predict the others."""
-    card, table, pooled = _read(runs, law, columns, where, pool)
+    card, table, pooled = _read(runs, law, columns, where, pool, units, format)
     start()
     from bayescale import backtesting, diagnostics
 

@@ -23,6 +23,17 @@ def column_names(values: Sequence[str]) -> dict[str, str] | None:
     return _pairs(values, "--columns", "N=params") or None
 
 
+def unit_names(values: Sequence[str]) -> dict[str, str] | None:
+    """Read `loss=bit/byte` as the units of columns; None where nothing was said.
+
+    Examples
+    --------
+    >>> unit_names(["loss=bit/byte"])
+    {'loss': 'bit/byte'}
+    """
+    return _pairs(values, "--units", "loss=bit/byte") or None
+
+
 def pooling(values: Sequence[str]) -> dict[str, list[str]] | str | None:
     """Read `alpha=family E=family,corpus`, or one of `complete` and `none`.
 

@@ -16,6 +16,7 @@ from bayescale.cli.library import demo, doctor, laws
 from bayescale.cli.output import say, what_was_written
 from bayescale.cli.plans import next_command
 from bayescale.cli.reports import COMPLETE, completion, report
+from bayescale.cli.starting import init, read
 from bayescale.errors import BayescaleError, ConvergenceError
 
 REFUSED = 1  # the diagnostics refuse the answer
@@ -53,7 +54,7 @@ def program(ctx: click.Context) -> None:
 
 for command in (demo, laws, fit, predict, allocate, compare, next_command, backtest, report):
     program.add_command(command)
-for command in (doctor, completion):
+for command in (init, read, doctor, completion):
     program.add_command(command)
 
 
