@@ -12,7 +12,7 @@ import numpy as np
 
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, constant
-from bayescale.grammar import Parser, nearest, tokens
+from bayescale.grammar import MAX_WRITTEN, Parser, nearest, tokens
 from bayescale.priors import Prior
 
 RESERVED = ("sigma", "nu")  # the noise component has parameters of these names
@@ -130,7 +130,8 @@ def read_where(card: Mapping[str, Any]) -> dict[str, Expression]:
         if name in taken:
             raise LawError(f"where.{name}: {name!r} is already a variable or a parameter")
         with placed(f"where.{name}"):
-            where[name] = Expression.parse(text, [*taken, *where]).substitute(where)
+            read = Expression.parse(text, [*taken, *where], MAX_WRITTEN)
+            where[name] = read.substitute(where)
     for name, keys in card.get("solve", {}).items():
         if name in taken or name in where:
             raise LawError(f"solve.{name}: {name!r} already has another meaning")
@@ -148,11 +149,11 @@ def _read_solve(name: str, keys: Mapping[str, Any], known: Sequence[str]) -> Exp
             f'zero = "{name} - exp(-{name})", between = ["0", "1"]'
         )
     with placed(f"{place}.zero"):
-        zero = Expression.parse(keys["zero"], [*known, name])
+        zero = Expression.parse(keys["zero"], [*known, name], MAX_WRITTEN)
     if name not in zero.names:
         raise LawError(f"{place}.zero must contain {name!r}: it is what is solved for")
     with placed(f"{place}.between"):
-        low, high = (Expression.parse(text, known) for text in between)
+        low, high = (Expression.parse(text, known, MAX_WRITTEN) for text in between)
     return Expression.solution(name, zero, low, high)
 
 
@@ -160,14 +161,14 @@ def where_names(card: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Names that a sub-expression or a solved unknown is made of, as written."""
     keys = card.get("solve", {}).get(name)
     texts = [card["where"][name]] if keys is None else [keys["zero"], *keys["between"]]
-    return tuple(n for text in texts for n in Expression.parse(text).names)
+    return tuple(n for text in texts for n in Expression.parse(text, None, MAX_WRITTEN).names)
 
 
 def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Expression:
     """Read the formula, sub-expressions written out; every declared name must be used."""
     declared = [*card["variables"], *card["parameters"]]
     with placed("formula"):
-        written = Expression.parse(card["formula"], [*declared, *where])
+        written = Expression.parse(card["formula"], [*declared, *where], MAX_WRITTEN)
     used = set(written.names)
     for name in reversed(list(where)):  # each may use those above it
         if name in used:
@@ -240,7 +241,8 @@ def _read_share(
     if text is None:
         return None
     with placed(f"parameters.{name}.share"):
-        share = Expression.parse(text, [*card["variables"], *card["parameters"], *where])
+        known = [*card["variables"], *card["parameters"], *where]
+        share = Expression.parse(text, known, MAX_WRITTEN)
         share = share.substitute(where)
     if name not in share.names:
         raise LawError(f"parameters.{name}.share must contain {name!r}: it is its contribution")
@@ -253,23 +255,29 @@ def _read_share(
 
 
 def _log_linear(share: Expression, name: str, variables: Mapping[str, Any]) -> bool:
-    """Whether log(share) is affine in log(parameter), tried at five values in twenty places."""
+    """Whether log(share) is affine in log(parameter), tried at five values in forty places.
+
+    Half of the places have small variables: sums of many terms overflow at the others.
+    """
     rng = np.random.default_rng(0)
     logs = np.linspace(-1.0, 1.0, 5)
-    for _ in range(20):
+    tried = 0
+    for at in range(40):
+        low = (1, -4)[at % 2]
         env = {
-            n: np.exp(rng.uniform(1, 4) if n in variables else rng.uniform(-1, 0.5))
+            n: np.exp(rng.uniform(low, low + 3) if n in variables else rng.uniform(-1, 0.5))
             for n in share.names
         }
         with np.errstate(all="ignore"):
             line = np.log(share({**env, name: np.exp(logs)})) * np.ones_like(logs)
+        if not np.all(np.isfinite(line)):
+            continue
         steps = np.diff(line)
         scale = np.max(np.abs(steps))
-        if not np.all(np.isfinite(line)) or scale < 1e-12:
+        if scale < 1e-12 or np.ptp(steps) > 1e-8 * max(scale, float(np.max(np.abs(line)))):
             return False
-        if np.ptp(steps) > 1e-8 * max(scale, float(np.max(np.abs(line)))):
-            return False
-    return True
+        tried += 1
+    return tried >= 5
 
 
 def _check_parameter(parameter: Parameter, keys: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from bayescale import columns as cols
 from bayescale.errors import BayescaleError, DataError
 from bayescale.identifiability import JITTER, identifiability_notes, refuse_unidentified
 from bayescale.runs import Runs
+from bayescale.simplexes import simplex_faults
 
 if TYPE_CHECKING:
     from bayescale.law import Law
@@ -109,6 +110,8 @@ def select_rows(
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     read = {c: cells.numbers(table[c])[0] for c in (*variables.values(), response)}
     table = table.assign(**read)
+    if faults := simplex_faults(table, law):
+        raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     table = _final(table, groups, runs.source, notes)
     refuse_unidentified(table, law, runs.source, variables)
     notes += identifiability_notes(table, law, variables)

@@ -17,9 +17,10 @@ configuration functions roots
 grammar
 latex formula priors prior_table conditions
 columns cells tables
-card elements optimum oracle_tables oracles costs compute law
+card elements indices indexed_parameters indexed_card optimum oracle_tables oracles costs compute
+law_text card_changes law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
-runs identifiability rows
+runs identifiability simplexes rows
 dataset_cards datasets
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry

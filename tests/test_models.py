@@ -83,7 +83,7 @@ MAY_RISE = {
     "passuntil": ("N",),
     "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
     "routed": ("experts", "N"),  # experts of a large model stop helping
-    "data_mixing": ("r_1", "r_2", "r_3", "r_4"),
+    "data_mixing": ("r_1", "r_2", "r_3", "r_4", "r_5"),
     "step_law_lr": ("N", "D"),
     "step_law_loss": ("N", "D", "lr", "batch_tokens"),  # rates too high, batches too large
     "observational": ("C",),
