@@ -14,6 +14,7 @@ from bayescale import columns as cols
 from bayescale.errors import BayescaleError, DataError
 from bayescale.identifiability import JITTER, identifiability_notes, refuse_unidentified
 from bayescale.runs import Runs
+from bayescale.schedule_columns import KIND
 from bayescale.simplexes import simplex_faults
 
 if TYPE_CHECKING:
@@ -113,8 +114,9 @@ def select_rows(
     if faults := simplex_faults(table, law):
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     table = _final(table, groups, runs.source, notes)
-    refuse_unidentified(table, law, runs.source, variables)
-    notes += identifiability_notes(table, law, variables)
+    plain = {name: c for name, c in variables.items() if law.variables[name].kind != KIND}
+    refuse_unidentified(table, law, runs.source, plain)
+    notes += identifiability_notes(table, law, plain)
     notes += _group_notes(table, groups)
     notes += _replicate_notes(table, groups, variables)
     notes += _tie_notes(table, response)

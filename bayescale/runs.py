@@ -14,6 +14,7 @@ from bayescale import cells
 from bayescale import columns as cols
 from bayescale.conditions import Condition
 from bayescale.errors import BayescaleError, DataError
+from bayescale.schedule_columns import completed
 from bayescale.tables import read_file
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def read_runs(
     raw, name = _raw_table(source)
     if not len(raw):
         raise DataError(f"{name} has no rows; it needs a header and one line a training run")
+    raw = completed(raw, law)
     needed, response = _needed(law)
     mapping, used, unmapped = cols.resolve(list(raw.columns), dict(columns or {}), needed)
     table, displaced = cols.rename(raw, mapping)

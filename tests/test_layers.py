@@ -16,7 +16,7 @@ errors precision progress display files
 configuration functions roots
 grammar
 latex formula priors prior_table conditions
-columns cells tables
+columns cells tables schedules schedule_columns
 card elements indices indexed_parameters indexed_card optimum oracle_tables oracles costs compute
 law_text card_changes law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
