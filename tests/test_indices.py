@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bayescale.catalog import load_law
+from bayescale.catalog import library, load_law
 from bayescale.errors import DataError, FormulaError, LawError
 from bayescale.law import Law
 from bayescale.rows import select_rows
@@ -181,3 +183,13 @@ def test_many_linear_parameters_are_told_at_once():
     text = text.replace("Dirichlet(2, 1, 3)", "Dirichlet(1)")
     law = Law.from_text(text)
     assert {"c", "k", "u_d0", "u_d39"} <= set(law.linear)
+
+
+def test_cards_in_the_librarys_readme_can_be_read():
+    text = (library() / "README.md").read_text(encoding="utf-8")
+    first, *others = re.findall(r"```toml\n(.*?)```", text, re.S)
+    assert len(first.splitlines()) <= 20
+    assert Law.from_text(first).formula_text == load_law("imitation_data").formula_text
+    head = 'name = "x"\ntitle = "x"\ncite = "x"\nunverified = "x"\n'
+    indexed = Law.from_text(head + next(card for card in others if "[index]" in card))
+    assert list(indexed.parameters) == ["c", "k", "t_web", "t_code"]

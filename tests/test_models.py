@@ -38,6 +38,7 @@ PLACE = {
         "N_encoder": 1e8,
         "N_decoder": 1e8,
         "dimension": 12.0,
+        "environments": 16.0,
     },
 }
 OTHER_PLACES = {
