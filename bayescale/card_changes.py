@@ -26,6 +26,8 @@ def with_members(card: Mapping[str, Any], members: Mapping[str, Iterable[str] | 
             raise LawError(
                 f"the law {card['name']!r} has no index {name!r}.{nearest(name, known)} {indices}"
             )
+        if isinstance(given, str):
+            raise LawError(f"{name} is a list of members, such as [{given!r}], not {given!r}")
         changed["index"][name] = given if isinstance(given, int) else list(given)
     of_members = set(written_out(card)["parameters"])
     for name in of_members & set(card["parameters"]):

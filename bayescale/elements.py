@@ -116,8 +116,10 @@ def placed(place: str) -> Generator[None]:
 
 def number(value: float | str, place: str) -> float:
     """Return a number that a card states, or writes as arithmetic ("406.4 / 1e9**0.34")."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return float(value)
+    if not isinstance(value, str):
+        raise LawError(f"{place} must be one number or arithmetic, not {value!r}")
     with placed(place):
         return constant(Parser(value, allowed=()).whole(), value)
 

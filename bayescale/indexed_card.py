@@ -3,60 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from bayescale.elements import placed
 from bayescale.errors import LawError
-from bayescale.grammar import nearest
-from bayescale.indexed_parameters import WrittenOut, published_values, write_out_parameter
-from bayescale.indices import Index, Scope
-
-
-def read_scope(card: Mapping[str, Any]) -> Scope:
-    """Read a card's indices, and which variables and parameters are over which.
-
-    Raises
-    ------
-    LawError
-        For an index that is also a name, an unknown one, or one that nothing is over.
-    """
-    indices = {n: Index.read(n, given) for n, given in card.get("index", {}).items()}
-    over = {}
-    for table in ("variables", "parameters"):
-        for name, keys in card[table].items():
-            if name in indices:
-                raise LawError(f"{table}.{name}: {name!r} is already an index")
-            for key in ("simplex", "first", "last", "ordered", "step"):
-                if key in keys and "over" not in keys:
-                    raise LawError(f"{table}.{name}.{key} is for names over an index: over = ...")
-            if "over" in keys:
-                if keys["over"] not in indices:
-                    guess = nearest(keys["over"], indices)
-                    raise LawError(f"{table}.{name}: there is no index {keys['over']!r}.{guess}")
-                over[name] = keys["over"]
-    return Scope(indices, over)
-
-
-def columns_of(card: Mapping[str, Any], scope: Scope, name: str) -> tuple[str, ...]:
-    """Name the columns of an indexed variable: `r_web`, or after ``column = "{domain} share"``."""
-    index = scope.indices[scope.over[name]]
-    column = card["variables"][name].get("column", name)
-    slot = f"{{{index.name}}}"
-    pattern = column if slot in column else f"{column}_{slot}"
-    return tuple(pattern.replace(slot, member) for member in index.members)
-
-
-def simplexes(card: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The columns of each simplex variable, which add up to 1 in every row."""
-    names = [name for name, keys in card["variables"].items() if keys.get("simplex")]
-    scope = read_scope(card) if names else Scope({})
-    return {name: columns_of(card, scope, name) for name in names}
-
-
-def definitions(card: Mapping[str, Any]) -> dict[str, str]:
-    """Parameters that equal a number or an expression, and what they equal."""
-    tables = card["parameters"].items()
-    return {name: str(keys["equals"]) for name, keys in tables if "equals" in keys}
+from bayescale.formula import Expression
+from bayescale.indexed_checks import plain_check, plain_values
+from bayescale.indexed_names import columns_of, definitions, read_scope
+from bayescale.indexed_parameters import WrittenOut, write_out_parameter
+from bayescale.indices import Scope
 
 
 def written_out(card: Mapping[str, Any], scope: Scope | None = None) -> dict[str, Any]:
@@ -114,26 +70,28 @@ def written_out(card: Mapping[str, Any], scope: Scope | None = None) -> dict[str
         ]
     if "published" in card:
         plain["published"] = {
-            label: {**entry, "values": _values(card, scope, label, entry.get("values", {}))}
+            label: {**entry, "values": plain_values(card, scope, label, entry.get("values", {}))}
             for label, entry in card["published"].items()
         }
     if "checks" in card:
-        plain["checks"] = [_check(card, scope, entry) for entry in card["checks"]]
+        plain["checks"] = [plain_check(card, scope, entry) for entry in card["checks"]]
     return plain
 
 
 def _variables(card: Mapping[str, Any], scope: Scope) -> dict[str, dict[str, Any]]:
+    """Plain variables; what the card says of a single member is added to what it says of all."""
     plain: dict[str, dict[str, Any]] = {}
     for name, keys in card["variables"].items():
         if name not in scope.over:
-            plain[name] = dict(keys)
+            plain[name] = plain.get(name, {}) | dict(keys)
             continue
         index = scope.indices[scope.over[name]]
         kept = {k: v for k, v in keys.items() if k not in ("over", "simplex")}
         columns = columns_of(card, scope, name)
         for member, column in zip(index.members, columns, strict=True):
             about = f"{keys['about']} ({member})" if keys.get("about") else ""
-            plain[index.named(name, member)] = {**kept, "column": column, "about": about}
+            of_all = {**kept, "column": column, "about": about}
+            plain[index.named(name, member)] = of_all | plain.get(index.named(name, member), {})
     return plain
 
 
@@ -144,9 +102,8 @@ def _parameters(card: Mapping[str, Any], scope: Scope) -> WrittenOut:
     generated: set[str] = set()
     for name, keys in card["parameters"].items():
         if "equals" in keys:
-            known = [n for n in (*card["variables"], *card["parameters"]) if n != name]
-            out.where.update(_definition(name, keys, scope, known))
-        elif name in scope.over:
+            continue
+        if name in scope.over:
             one = write_out_parameter(name, keys, scope.indices[scope.over[name]])
             generated |= set(one.parameters)
             out.parameters.update(one.parameters)
@@ -156,11 +113,27 @@ def _parameters(card: Mapping[str, Any], scope: Scope) -> WrittenOut:
             overrides[name] = keys
         else:
             out.parameters[name] = dict(keys)
+    for name in _in_order(definitions(card)):
+        known = [n for n in (*card["variables"], *card["parameters"]) if n != name]
+        out.where.update(_definition(name, card["parameters"][name], scope, known))
     for name, keys in overrides.items():
         out.parameters[name] = out.parameters[name] | dict(keys)
     for name in generated & set(definitions(card)):  # a single member that equals something
         del out.parameters[name]
     return out
+
+
+def _in_order(texts: Mapping[str, str]) -> list[str]:
+    """Definitions, each after those that it uses."""
+    uses = {}
+    for name, text in texts.items():
+        with placed(f"parameters.{name}.equals"):
+            uses[name] = set(Expression.parse(text).names) & set(texts)
+    try:
+        return list(TopologicalSorter(uses).static_order())
+    except CycleError as error:
+        names = " = ".join(reversed(error.args[1]))
+        raise LawError(f"parameters that equal each other in a circle: {names}") from None
 
 
 def _generated_later(card: Mapping[str, Any], scope: Scope, name: str) -> set[str]:
@@ -245,46 +218,6 @@ def _pairs(pair: Any, scope: Scope, parameters: Collection[str]) -> list[Any]:
     members = scope.indices[index].members
     pairs = [[scope.indices[index].named(str(n), m) for n in pair] for m in members]
     return [p for p in pairs if set(p) <= set(parameters)] or [pair]
-
-
-def _values(
-    card: Mapping[str, Any], scope: Scope, label: str, values: Mapping[str, Any]
-) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        place = f"published.{label}"
-        if not isinstance(value, list):
-            plain[name] = value
-        elif name in scope.over and name in card["parameters"]:
-            keys, index = card["parameters"][name], scope.indices[scope.over[name]]
-            plain |= published_values(name, keys, index, value, place)
-        else:
-            raise LawError(f"{place}.{name}: a list is for a parameter over an index")
-    return plain
-
-
-def _check(card: Mapping[str, Any], scope: Scope, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A check's columns: lists, one value a member, and patterns such as "share_{domain}"."""
-    plain = dict(entry)
-    for key in ("at", "over", "columns"):
-        table: dict[str, Any] = {}
-        for name, value in entry.get(key, {}).items():
-            indexed = name in scope.over and name in card["variables"]
-            if not indexed and isinstance(value, list):
-                raise LawError(f"checks.{key}.{name}: a list is for a variable over an index")
-            if not indexed:
-                table[name] = value
-                continue
-            index = scope.indices[scope.over[name]]
-            if isinstance(value, str):
-                value = [value.replace(f"{{{index.name}}}", m) for m in index.members]
-            elif not isinstance(value, list) or len(value) != len(index.members):
-                members = ", ".join(index.members)
-                raise LawError(f"checks.{key}.{name} is a list, one value each: {members}")
-            table |= dict(zip(columns_of(card, scope, name), value, strict=True))
-        if table:
-            plain[key] = table
-    return plain
 
 
 def _refuse_taken(card: Mapping[str, Any], scope: Scope, *tables: Mapping[str, Any]) -> None:

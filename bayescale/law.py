@@ -32,7 +32,8 @@ from bayescale.elements import (
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
-from bayescale.indexed_card import simplexes, written_out
+from bayescale.indexed_card import written_out
+from bayescale.indexed_names import simplexes
 from bayescale.law_text import in_latex, one_line
 from bayescale.oracles import Check, read_checks
 
@@ -408,7 +409,8 @@ class Law:
             if name not in self.variables:
                 guess = nearest(name, self.variables)
                 raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
-            card["variables"][name] |= {"column": column, "unit": _UNITS.get(column, "")}
+            of = card["variables"].setdefault(name, {})  # a member of an indexed one is not there
+            of |= {"column": column, "unit": _UNITS.get(column, "")}
         for key in ("published", "checks"):
             card.pop(key, None)
         card["unverified"] = "its variables stand in other columns than the card's"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayescale.grammar import Node
-from bayescale.indexed_card import definitions, read_scope, written_out
+from bayescale.indexed_card import written_out
+from bayescale.indexed_names import definitions, read_scope
 from bayescale.indices import Scope
 from bayescale.latex import latex_name, latex_of
 

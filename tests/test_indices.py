@@ -13,6 +13,8 @@ from scipy import stats
 
 from bayescale.catalog import library, load_law
 from bayescale.errors import DataError, FormulaError, LawError
+from bayescale.formula import Expression
+from bayescale.indices import Index, Scope
 from bayescale.law import Law
 from bayescale.rows import select_rows
 from bayescale.runs import read_runs
@@ -193,3 +195,41 @@ def test_cards_in_the_librarys_readme_can_be_read():
     head = 'name = "x"\ntitle = "x"\ncite = "x"\nunverified = "x"\n'
     indexed = Law.from_text(head + next(card for card in others if "[index]" in card))
     assert list(indexed.parameters) == ["c", "k", "t_web", "t_code"]
+
+
+def test_columns_of_single_members():
+    law = load_law("data_mixing", domain=["web", "code"]).with_columns(r_web="web share")
+    assert law.simplexes == {"r": ("web share", "r_code")}
+    assert [v.column for v in law.variables.values()] == ["web share", "r_code"]
+
+
+def test_definitions_in_any_order_but_no_circle():
+    law = load_law("chinchilla")
+    assert law.fixing(beta="2 * alpha", alpha=0.3).formula.text == (
+        "E + A / N**0.3 + B / D**(2 * 0.3)"
+    )
+    with pytest.raises(LawError, match="in a circle: alpha = beta = alpha"):
+        law.fixing(beta="alpha", alpha="beta")
+
+
+PIECES = ["sum", "product", "(", ")", ",", "domain", "epoch", "t", "r", "c", "+", "*", "**", "2"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_random_texts_raise_nothing_else(pieces):
+    indices = {"domain": Index.read("domain", ["a", "b"]), "epoch": Index.read("epoch", 3)}
+    scope = Scope(indices, {"t": "domain", "r": "domain"})
+    try:
+        written = scope.written(" ".join(pieces), ["t", "r", "c"])
+    except FormulaError:
+        return
+    names = Expression.parse(written, ["t_a", "t_b", "r_a", "r_b", "c"]).names
+    assert "domain" not in names
+
+
+def test_written_out_equals_the_sum():
+    scope = Scope({"i": Index.read("i", 50)}, {"x": "i"})
+    text = scope.written("sum(i, x**2 / i) - product(i, 1 + x / 100)", ["x"])
+    x = np.linspace(0.1, 2, 50)
+    got = Expression.parse(text, limit=10_000)({f"x_{i}": v for i, v in enumerate(x, 1)})
+    assert float(got) == pytest.approx(np.sum(x**2 / np.arange(1, 51)) - np.prod(1 + x / 100))

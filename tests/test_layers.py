@@ -17,8 +17,8 @@ configuration functions roots
 grammar
 latex formula priors prior_table conditions
 columns cells tables schedules schedule_columns
-card elements indices indexed_parameters indexed_card optimum oracle_tables oracles costs compute
-law_text card_changes law
+card elements indices indexed_names indexed_parameters indexed_checks indexed_card
+optimum oracle_tables oracles costs compute law_text card_changes law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability simplexes rows
 dataset_cards datasets
