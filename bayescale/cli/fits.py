@@ -10,7 +10,13 @@ import click
 from rich.console import Console
 
 from bayescale.cli.command import Answer, Command, force_option, json_option
-from bayescale.cli.inputs import checked_destination, column_names, law_names, pooling
+from bayescale.cli.inputs import (
+    checked_destination,
+    column_names,
+    index_members,
+    law_names,
+    pooling,
+)
 from bayescale.cli.output import FORCED, frame, marked, say, wrote
 from bayescale.cli.session import show_progress, start
 
@@ -33,6 +39,12 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
                 required=True,
                 shell_complete=law_names,
                 help="A law's name, or the path of a card.",
+            ),
+            click.option(
+                "--index",
+                multiple=True,
+                metavar="INDEX=MEMBERS ...",
+                help="Members of the law's index, where yours are others: domain=web,code.",
             ),
             click.option(
                 "--columns",
@@ -69,15 +81,20 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _read(
-    runs: Path, law: str, columns: tuple[str, ...], where: str | None, pool: tuple[str, ...]
+    runs: Path,
+    law: str,
+    index: tuple[str, ...],
+    columns: tuple[str, ...],
+    where: str | None,
+    pool: tuple[str, ...],
 ) -> tuple[Law, Runs, dict[str, list[str]] | str | None]:
     """Read everything that can be wrong before JAX is loaded."""
-    names, pooled = column_names(columns), pooling(pool)
+    names, pooled, members = column_names(columns), pooling(pool), index_members(index)
 
     from bayescale.catalog import load_law
     from bayescale.runs import read_runs
 
-    card = load_law(law)
+    card = load_law(law, **members)
     table = read_runs(runs, columns=names, where=where, law=card)
     say(*table.notes)
     return card, table, pooled
@@ -93,6 +110,7 @@ def _unsaid(notes: Sequence[str], runs: Runs) -> list[str]:
 def fit(
     runs: Path,
     law: str,
+    index: tuple[str, ...],
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
@@ -103,7 +121,7 @@ def fit(
 ) -> Answer:
     """Fit a law to the runs of a table."""
     checked_destination(out)
-    card, table, pooled = _read(runs, law, columns, where, pool)
+    card, table, pooled = _read(runs, law, index, columns, where, pool)
     start()
     from bayescale import diagnostics, fitting, storage
 
@@ -162,6 +180,7 @@ def _show_fit(
 def backtest(
     runs: Path,
     law: str,
+    index: tuple[str, ...],
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
@@ -171,7 +190,7 @@ def backtest(
     **sampling: Any,
 ) -> Answer:
     """Fit the runs of a cut and predict the others."""
-    card, table, pooled = _read(runs, law, columns, where, pool)
+    card, table, pooled = _read(runs, law, index, columns, where, pool)
     start()
     from bayescale import backtesting, diagnostics
 
