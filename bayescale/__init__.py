@@ -50,6 +50,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.reporting import report as report
     from bayescale.runs import Runs as Runs
     from bayescale.runs import read_runs as read_runs
+    from bayescale.schedule_columns import with_schedules as with_schedules
+    from bayescale.schedules import Schedule as Schedule
     from bayescale.storage import load as load
     from bayescale.storage import save as save
     from bayescale.sweeps import least_compute as least_compute
@@ -79,6 +81,8 @@ _CONTENTS = {  # module: the public names that live there
     "recipes": ("RecipeComparison", "compare_recipes"),
     "reporting": ("report",),
     "runs": ("Runs", "read_runs"),
+    "schedule_columns": ("with_schedules",),
+    "schedules": ("Schedule",),
     "storage": ("load", "save"),
     "sweeps": ("least_compute", "sweep_budgets"),
     "tuning": ("optimise",),

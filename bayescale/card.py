@@ -17,6 +17,7 @@ from bayescale.grammar import nearest
 
 _NUMBER = (int, float)
 _VALUE = (int, float, str)  # a number, or arithmetic such as "406.4 / 1e9**0.34"
+_VALUES = (int, float, str, list)  # the same, or one each for the members of an index
 
 SCHEMA: dict[str, Any] = {
     "name": str,
@@ -28,6 +29,7 @@ SCHEMA: dict[str, Any] = {
     "decision": str,
     "identifiability": str,
     "unverified": str,
+    "index": {"*": (int, list)},
     "where": {"*": str},
     "solve": {"*": {"zero": str, "between": list, "about": str}},
     "response": {
@@ -35,7 +37,10 @@ SCHEMA: dict[str, Any] = {
         **{"link": str, "likelihood": str, "trials": str, "discrepancy": str},
     },
     "variables": {
-        "*": {"column": str, "unit": str, "about": str, "kind": str, "from": _NUMBER},
+        "*": {
+            **{"column": str, "unit": str, "about": str, "kind": str, "from": _NUMBER},
+            **{"over": str, "simplex": bool},
+        }
     },
     "parameters": {
         "*": {
@@ -49,15 +54,22 @@ SCHEMA: dict[str, Any] = {
             "group_sd": str,
             "pooling": str,
             "slopes": {"*": str},
+            "equals": _VALUE,
+            "over": str,
+            "first": _VALUE,
+            "last": _VALUE,
+            "ordered": str,
+            "step": str,
+            "simplex": bool,
         }
     },
-    "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUE}}},
+    "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUES}}},
     "checks": [
         {
             "what": str,
             "set": str,
-            "at": {"*": _VALUE},
-            "over": {"*": _VALUE},
+            "at": {"*": _VALUES},
+            "over": {"*": _VALUES},
             "against": str,
             "along": str,
             "within": list,
@@ -66,6 +78,10 @@ SCHEMA: dict[str, Any] = {
             "where": str,
             "columns": {"*": str},
             "rows": {"*": list},
+            "schedules": {"*": str},
+            "schedule": str,
+            "step": _NUMBER,
+            "by": str,
             "measured": _NUMBER,
             "expected": _VALUE,
             "tolerance": _NUMBER,
@@ -77,8 +93,17 @@ _CHOICES = {
     "of": ("typical", "smallest", "one"),
     "on": ("share", "value"),
     "pooling": ("partial", "none"),
+    "ordered": ("ratio", "difference"),
 }
-_KINDS = {str: "a text", list: "a list", _NUMBER: "a number", _VALUE: "a number or arithmetic"}
+_KINDS = {
+    str: "a text",
+    list: "a list",
+    bool: "true or false",
+    _NUMBER: "a number",
+    _VALUE: "a number or arithmetic",
+    _VALUES: "a number, arithmetic, or a list of them",
+    (int, list): "a list of names, or how many there are",
+}
 
 
 def read_card(text: str) -> dict[str, Any]:
@@ -120,7 +145,7 @@ def _check(value: Any, schema: Any, path: str) -> None:
             raise LawError(f"{path} is written [[{path}]], once for each")
         for i, item in enumerate(value, 1):
             _check(item, schema[0], f"{path} {i}")
-    elif not isinstance(value, schema) or isinstance(value, bool):
+    elif not isinstance(value, schema) or (isinstance(value, bool) and schema is not bool):
         raise LawError(f"{path} must be {_KINDS[schema]}, not {value!r}")
     key = path.rpartition(".")[2]
     if key in _CHOICES and value not in _CHOICES[key]:
@@ -177,6 +202,8 @@ def _value(value: Any) -> str:
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

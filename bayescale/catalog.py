@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +25,16 @@ def _cards() -> dict[str, Path]:
     return {path.stem: path for path in sorted(library().glob("*.toml"))}
 
 
-def load_law(name: str | Path) -> Law:
+def load_law(name: str | Path, **members: Iterable[str] | int) -> Law:
     """Read a law by its name in the library, or from a card file.
 
     Parameters
     ----------
     name : str or Path
         "chinchilla", or a path that ends in .toml.
+    **members : list of str, or int
+        Of the law's indices, where yours are others than the card's:
+        ``load_law("data_mixing", domain=["web", "code"])`` (see `Law.with_index`).
 
     Raises
     ------
@@ -42,6 +46,11 @@ def load_law(name: str | Path) -> Law:
     >>> load_law("chinchilla").linear
     ('E', 'A', 'B')
     """
+    law = _by_name(name)
+    return law.with_index(**members) if members else law
+
+
+def _by_name(name: str | Path) -> Law:
     if isinstance(name, Path) or str(name).endswith(".toml"):
         return Law.from_toml(name)
     cards = _cards()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from bayescale.covariates import Slope, read_slopes, read_terms
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, constant
-from bayescale.grammar import Parser, nearest
+from bayescale.grammar import MAX_WRITTEN, Parser, nearest
 from bayescale.priors import Prior
 
 _NAMED = {"from": "least"}  # keys of a card that Python keeps for itself
+SCHEDULE = "schedule"  # the kind of a variable that is computed from a schedule
 RESERVED = ("sigma", "nu")  # the noise component has parameters of these names
 _GROUP_SD_SHARE, _GROUP_SD_OTHER = "HalfNormal(0.3)", "HalfNormal(0.15)"
 
@@ -28,8 +29,9 @@ class Variable:
     ----------
     name, column, unit, about, kind : str
     least : float or None
-        The smallest value it may take (``from`` in a card); its logarithm is then never taken.
-        None for a positive quantity, whose logarithm counts.
+        The smallest value it may take (``from`` in a card); its logarithm is then never taken. 0
+        for shares of a whole and for sums along a schedule. None for a positive quantity, whose
+        logarithm counts.
     """
 
     name: str
@@ -108,8 +110,10 @@ def placed(place: str) -> Generator[None]:
 
 def number(value: float | str, place: str) -> float:
     """Return a number that a card states, or writes as arithmetic ("406.4 / 1e9**0.34")."""
-    if not isinstance(value, str):
+    if isinstance(value, int | float):
         return float(value)
+    if not isinstance(value, str):
+        raise LawError(f"{place} must be one number or arithmetic, not {value!r}")
     with placed(place):
         return constant(Parser(value, allowed=()).whole(), value)
 
@@ -122,7 +126,8 @@ def read_where(card: Mapping[str, Any]) -> dict[str, Expression]:
         if name in taken:
             raise LawError(f"where.{name}: {name!r} is already a variable or a parameter")
         with placed(f"where.{name}"):
-            where[name] = Expression.parse(text, [*taken, *where]).substitute(where)
+            read = Expression.parse(text, [*taken, *where], MAX_WRITTEN)
+            where[name] = read.substitute(where)
     for name, keys in card.get("solve", {}).items():
         if name in taken or name in where:
             raise LawError(f"solve.{name}: {name!r} already has another meaning")
@@ -140,11 +145,11 @@ def _read_solve(name: str, keys: Mapping[str, Any], known: Sequence[str]) -> Exp
             f'zero = "{name} - exp(-{name})", between = ["0", "1"]'
         )
     with placed(f"{place}.zero"):
-        zero = Expression.parse(keys["zero"], [*known, name])
+        zero = Expression.parse(keys["zero"], [*known, name], MAX_WRITTEN)
     if name not in zero.names:
         raise LawError(f"{place}.zero must contain {name!r}: it is what is solved for")
     with placed(f"{place}.between"):
-        low, high = (Expression.parse(text, known) for text in between)
+        low, high = (Expression.parse(text, known, MAX_WRITTEN) for text in between)
     return Expression.solution(name, zero, low, high)
 
 
@@ -152,14 +157,14 @@ def where_names(card: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Names that a sub-expression or a solved unknown is made of, as written."""
     keys = card.get("solve", {}).get(name)
     texts = [card["where"][name]] if keys is None else [keys["zero"], *keys["between"]]
-    return tuple(n for text in texts for n in Expression.parse(text).names)
+    return tuple(n for text in texts for n in Expression.parse(text, None, MAX_WRITTEN).names)
 
 
 def read_formula(card: Mapping[str, Any], where: Mapping[str, Expression]) -> Expression:
     """Read the formula, sub-expressions written out; every declared name must be used."""
     declared = [*card["variables"], *card["parameters"]]
     with placed("formula"):
-        written = Expression.parse(card["formula"], [*declared, *where])
+        written = Expression.parse(card["formula"], [*declared, *where], MAX_WRITTEN)
     used = set(written.names)
     for name in reversed(list(where)):  # each may use those above it
         if name in used:
@@ -175,6 +180,10 @@ def read_variables(card: Mapping[str, Any]) -> dict[str, Variable]:
     variables = {
         name: Variable(name, **{"column": name, **{_NAMED.get(k, k): v for k, v in keys.items()}})
         for name, keys in card["variables"].items()
+    }
+    variables = {
+        name: replace(v, least=0.0) if v.kind == SCHEDULE and v.least is None else v
+        for name, v in variables.items()
     }
     columns = [v.column for v in variables.values()]
     for v in variables.values():
@@ -238,7 +247,8 @@ def _read_share(
     if text is None:
         return None
     with placed(f"parameters.{name}.share"):
-        share = Expression.parse(text, [*card["variables"], *card["parameters"], *where])
+        known = [*card["variables"], *card["parameters"], *where]
+        share = Expression.parse(text, known, MAX_WRITTEN)
         share = share.substitute(where)
     if name not in share.names:
         raise LawError(f"parameters.{name}.share must contain {name!r}: it is its contribution")
@@ -251,23 +261,29 @@ def _read_share(
 
 
 def _log_linear(share: Expression, name: str, variables: Mapping[str, Any]) -> bool:
-    """Whether log(share) is affine in log(parameter), tried at five values in twenty places."""
+    """Whether log(share) is affine in log(parameter), tried at five values in forty places.
+
+    Half of the places have small variables: sums of many terms overflow at the others.
+    """
     rng = np.random.default_rng(0)
     logs = np.linspace(-1.0, 1.0, 5)
-    for _ in range(20):
+    tried = 0
+    for at in range(40):
+        low = (1, -4)[at % 2]
         env = {
-            n: np.exp(rng.uniform(1, 4) if n in variables else rng.uniform(-1, 0.5))
+            n: np.exp(rng.uniform(low, low + 3) if n in variables else rng.uniform(-1, 0.5))
             for n in share.names
         }
         with np.errstate(all="ignore"):
             line = np.log(share({**env, name: np.exp(logs)})) * np.ones_like(logs)
+        if not np.all(np.isfinite(line)):
+            continue
         steps = np.diff(line)
         scale = np.max(np.abs(steps))
-        if not np.all(np.isfinite(line)) or scale < 1e-12:
+        if scale < 1e-12 or np.ptp(steps) > 1e-8 * max(scale, float(np.max(np.abs(line)))):
             return False
-        if np.ptp(steps) > 1e-8 * max(scale, float(np.max(np.abs(line)))):
-            return False
-    return True
+        tried += 1
+    return tried >= 5
 
 
 def _check_parameter(parameter: Parameter, keys: Mapping[str, Any]) -> None:

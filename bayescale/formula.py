@@ -17,10 +17,12 @@ import numpy as np
 from bayescale.errors import FormulaError
 from bayescale.functions import FUNCTIONS
 from bayescale.grammar import (
+    MAX_LENGTH,
     PRECEDENCE,
     SIGN,
     Binary,
     Call,
+    Fold,
     Minus,
     Name,
     Node,
@@ -32,6 +34,8 @@ from bayescale.grammar import (
 )
 from bayescale.latex import latex_of
 from bayescale.roots import root
+
+MAX_NODES = 20_000  # of a formula, everything written out
 
 
 def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
@@ -46,6 +50,8 @@ def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
         return FUNCTIONS[node.function].compute(xp, *arguments)
     if isinstance(node, Solve):
         return _solved(node, env, xp)
+    if isinstance(node, Fold):
+        raise FormulaError("a sum over an index has no value before it is written out")
     if (log := _log_of_power(node, env, xp)) is not None:
         return xp.exp(log)
     left = _walk(node.left, env, xp)
@@ -102,7 +108,7 @@ def _names(node: Node) -> Iterator[str]:
         yield from (name for name in _names(child) if name not in inside)
 
 
-def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
     """Return the same node with `change` applied to its children."""
     if isinstance(node, Minus):
         return Minus(change(node.operand), node.position)
@@ -114,7 +120,16 @@ def _rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
     if isinstance(node, Solve):
         parts = map(change, (node.equation, node.low, node.high))
         return Solve(node.unknown, *parts, node.position)
+    if isinstance(node, Fold):
+        return Fold(node.function, node.index, change(node.body), node.position)
     return node
+
+
+def size(node: Node, sizes: Mapping[str, int] | None = None) -> int:
+    """Count the nodes of a tree, names in `sizes` as so many."""
+    if isinstance(node, Name):
+        return (sizes or {}).get(node.id, 1)
+    return 1 + sum(size(child, sizes) for child in children(node))
 
 
 def _in_floats(node: Node) -> Node:
@@ -130,13 +145,13 @@ def folded(node: Node, text: str) -> Node:
     FormulaError
         Where such a value is not finite.
     """
-    node = _rebuilt(node, lambda child: folded(child, text))
+    node = rebuilt(node, lambda child: folded(child, text))
     if isinstance(node, Number | Name | Solve) or not all(
         isinstance(c, Number) for c in children(node)
     ):
         return node
     with np.errstate(all="ignore"):
-        exact = _rebuilt(node, _in_floats)
+        exact = rebuilt(node, _in_floats)
         value = float(_walk(exact, {}, np))
     if not np.isfinite(value):
         raise FormulaError("this is not a finite number", text, node.position)
@@ -175,13 +190,16 @@ def _degree(node: Node, names: Collection[str]) -> int:
 def unparsed(node: Node, outer: int = 0) -> str:
     """Write a tree as formula text, with the brackets that it needs."""
     if isinstance(node, Number):
-        return f"{node.value:.15g}"
+        text = f"{node.value:.15g}"
+        return text if float(text) == node.value else repr(float(node.value))
     if isinstance(node, Name):
         return node.id
     if isinstance(node, Call):
         return f"{node.function}({', '.join(unparsed(a) for a in node.arguments)})"
     if isinstance(node, Solve):
         return node.unknown
+    if isinstance(node, Fold):
+        return f"{node.function}({node.index}, {unparsed(node.body)})"
     if isinstance(node, Minus):
         inner, level = f"-{unparsed(node.operand, SIGN)}", SIGN
     else:
@@ -227,7 +245,9 @@ class Expression:
     program: Node
 
     @classmethod
-    def parse(cls, text: str, allowed: Collection[str] | None = None) -> Expression:
+    def parse(
+        cls, text: str, allowed: Collection[str] | None = None, limit: int = MAX_LENGTH
+    ) -> Expression:
         """Read a formula.
 
         Parameters
@@ -237,13 +257,15 @@ class Expression:
             most 2000 characters, 60 levels of nesting.
         allowed : Collection of str, optional
             The names that may appear; any when None.
+        limit : int
+            The longest text that is read.
 
         Raises
         ------
         FormulaError
             With the position of the fault and what to write instead.
         """
-        tree = Parser(text, allowed=allowed).whole()
+        tree = Parser(text, allowed=allowed, limit=limit).whole()
         return cls._of(text, tree)
 
     @classmethod
@@ -284,14 +306,25 @@ class Expression:
         return _degree(self.program, names) <= 1
 
     def substitute(self, definitions: Mapping[str, Expression]) -> Expression:
-        """Replace names by expressions (a card's `where`); the text is written anew."""
-        if not any(name in definitions for name in self.names):
+        """Replace names by expressions (a card's `where`); the text is written anew.
+
+        Raises
+        ------
+        FormulaError
+            Where the result would have more than 20,000 operations and names.
+        """
+        used = {name: size(definitions[name].tree) for name in self.names if name in definitions}
+        if not used:
             return self
+        if size(self.tree, used) > MAX_NODES:
+            raise FormulaError(
+                f"written out, this has more than {MAX_NODES} operations and names", self.text, 0
+            )
 
         def replaced(node: Node) -> Node:
             if isinstance(node, Name):
                 return definitions[node.id].tree if node.id in definitions else node
-            return _rebuilt(node, replaced)
+            return rebuilt(node, replaced)
 
         tree = replaced(self.tree)
         return Expression._of(unparsed(tree), tree)

@@ -19,7 +19,9 @@ from bayescale import functions
 from bayescale.errors import FormulaError
 
 FUNCTIONS: dict[str, int] = {name: f.arity for name, f in functions.FUNCTIONS.items()}
+FOLDS = {"sum": "+", "product": "*"}  # over the members of an index
 MAX_LENGTH = 2000
+MAX_WRITTEN = 100_000  # of a text that indices were written out in
 MAX_DEPTH = 60  # of brackets, signs and powers
 MAX_HEIGHT = 100  # of the tree: walking it must stay far from Python's recursion limit
 
@@ -68,18 +70,18 @@ class Token:
     position: int
 
 
-def tokens(text: str) -> tuple[Token, ...]:
+def tokens(text: str, limit: int = MAX_LENGTH) -> tuple[Token, ...]:
     """Cut a text into tokens, up to the first character that has no meaning (kind "bad").
 
     Raises
     ------
     FormulaError
-        For something that is not a text, or is longer than 2000 characters.
+        For something that is not a text, or is longer than `limit` characters.
     """
     if not isinstance(text, str):
         raise FormulaError(f"expected a text, got {type(text).__name__}")
-    if len(text) > MAX_LENGTH:
-        raise FormulaError(f"the text has {len(text)} characters; at most {MAX_LENGTH} are read")
+    if len(text) > limit:
+        raise FormulaError(f"the text has {len(text)} characters; at most {limit} are read")
     return tuple(_cut(text))
 
 
@@ -163,7 +165,17 @@ class Solve:
     position: int = 0
 
 
-Node = Number | Name | Minus | Binary | Call | Solve
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A sum or a product of `body` over the members of an index; `indices` writes it out."""
+
+    function: str
+    index: str
+    body: Node
+    position: int = 0
+
+
+Node = Number | Name | Minus | Binary | Call | Solve | Fold
 
 
 def bound(node: Node) -> tuple[str, ...]:
@@ -177,6 +189,8 @@ def children(node: Node) -> tuple[Node, ...]:
         return (node.equation, node.low, node.high)
     if isinstance(node, Minus):
         return (node.operand,)
+    if isinstance(node, Fold):
+        return (node.body,)
     if isinstance(node, Binary):
         return (node.left, node.right)
     if isinstance(node, Call):
@@ -207,6 +221,10 @@ class Parser:
         The names that may stand alone; any ASCII name when None.
     keywords : bool
         Whether calls may have named arguments (priors do, formulas do not).
+    indices : Collection of str
+        The indices that sums and products may run over.
+    limit : int
+        The longest text that is read.
     """
 
     def __init__(
@@ -215,9 +233,12 @@ class Parser:
         functions: Collection[str] = tuple(FUNCTIONS),
         allowed: Collection[str] | None = None,
         keywords: bool = False,
+        indices: Collection[str] = (),
+        limit: int = MAX_LENGTH,
     ) -> None:
         self.text = text
-        self.tokens = tokens(text)
+        self.tokens = tokens(text, limit)
+        self.indices = indices
         self.functions = functions
         self.allowed = allowed
         self.keywords = keywords
@@ -349,8 +370,25 @@ class Parser:
             self.fail(f"unknown name {name!r}.{guess} Known names: {known}", token.position)
         return Name(name, token.position)
 
-    def _call(self, token: Token) -> Call:
+    def _fold(self, token: Token) -> Fold:
+        opened = self.take().position
+        index = self.take()
+        if index.kind != "name" or index.text not in self.indices:
+            known = f"indices of this card: {', '.join(self.indices) or 'none'}"
+            self.fail(
+                f"{token.text} runs over an index, as in {token.text}(domain, t * r); {known}",
+                index.position,
+            )
+        if not self.accept(","):
+            self.fail(f"what to take the {token.text} of is missing, after a comma")
+        body = self.expression()
+        self._close(opened)
+        return Fold(token.text, index.text, body, token.position)
+
+    def _call(self, token: Token) -> Node:
         name = token.text
+        if name in FOLDS and name not in (self.allowed or ()) and not self.keywords:
+            return self._fold(token)
         if name not in self.functions:
             if self.allowed is not None and name in self.allowed:
                 self.fail(f"{name} is not a function; write {name} * (...)", token.position)

@@ -11,6 +11,7 @@ from bayescale.grammar import (
     PRECEDENCE,
     SIGN,
     Call,
+    Fold,
     Minus,
     Name,
     Node,
@@ -24,7 +25,8 @@ _GREEK = frozenset(
 )
 
 
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
+    """Write a name in LaTeX, Greek letters as such, what follows _ as a subscript."""
     head, *subscripts = [r"\lambda" if part == "lam" else part for part in name.split("_")]
     words = [f"\\{part}" if part in _GREEK else part for part in (head, *subscripts)]
     words = [w if w.startswith("\\") or len(w) == 1 else rf"\mathrm{{{w}}}" for w in words]
@@ -45,12 +47,17 @@ def latex_of(node: Node, symbols: Mapping[str, str], outer: int = 0) -> str:
         text = _latex_number(node.value)
         return rf"\left({text}\right)" if "times" in text and outer > MULTIPLY else text
     if isinstance(node, Name):
-        return symbols.get(node.id) or _latex_name(node.id)
+        return symbols.get(node.id) or latex_name(node.id)
     if isinstance(node, Call):
         inner = ", ".join(latex_of(a, symbols) for a in node.arguments)
         return FUNCTIONS[node.function].latex.format(inner)
     if isinstance(node, Solve):
-        return _latex_name(node.unknown)
+        return latex_name(node.unknown)
+    if isinstance(node, Fold):
+        sign = r"\sum" if node.function == "sum" else r"\prod"
+        body = latex_of(node.body, symbols, MULTIPLY)
+        level, text = MULTIPLY, rf"{sign}_{{{latex_name(node.index)}}} {body}"
+        return rf"\left({text}\right)" if level < outer else text
     if isinstance(node, Minus):
         level, text = SIGN, f"-{latex_of(node.operand, symbols, SIGN)}"
     elif node.symbol == "/":

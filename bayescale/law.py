@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayescale.card import read_card, write_card
+from bayescale.card_changes import indexed_parameters, with_fixed, with_members
 from bayescale.covariates import without_slopes
 from bayescale.elements import Parameter as Parameter
 from bayescale.elements import Variable as Variable
@@ -31,6 +32,9 @@ from bayescale.elements import (
 from bayescale.errors import FormulaError, LawError
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
+from bayescale.indexed_card import written_out
+from bayescale.indexed_names import simplexes
+from bayescale.law_text import in_latex, one_line
 from bayescale.oracles import Check, read_checks
 from bayescale.responses import Response as Response
 from bayescale.responses import read_response
@@ -38,6 +42,7 @@ from bayescale.responses import read_response
 if TYPE_CHECKING:
     import pandas as pd
 
+_TRIED = 12  # linear parameters of which all subsets are tried
 _UNITS = {"N": "parameters", "D": "tokens", "C": "FLOP", "U": "tokens"}
 
 
@@ -68,6 +73,8 @@ class Law:
         Named sub-expressions, as written.
     function : callable or None
         f(params, columns, xp) -> loss, the escape hatch.
+    simplexes : Mapping of str to tuple of str
+        Variables whose columns, here named, add up to 1 in every row.
 
     Examples
     --------
@@ -95,6 +102,7 @@ class Law:
     unverified: str = ""
     where: Mapping[str, str] = field(default_factory=dict)
     function: Callable[..., Any] | None = None
+    simplexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_text(cls, text: str) -> Law:
@@ -234,6 +242,8 @@ class Law:
         if self.formula is None:
             return ()
         names = [n for n in self.parameters if self.formula.linear_in([n])]
+        if len(names) > _TRIED or self.formula.linear_in(names):
+            return _affine(self.formula, names)
         for size in range(len(names), 0, -1):
             for subset in combinations(names, size):
                 if self.formula.linear_in(subset):
@@ -262,11 +272,7 @@ class Law:
         """The formula as a reader wants it, with its sub-expressions named."""
         if self.formula is None:
             return f"{getattr(self.function, '__name__', 'function')}(params, columns, xp)"
-        card = read_card(self.card)
-        named = [f"{name} = {text}" for name, text in self.where.items()]
-        named += [f"{name} solves {k['zero']} = 0" for name, k in card.get("solve", {}).items()]
-        where, written = ", ".join(named), card["formula"]
-        return f"{written}, where {where}" if where else written
+        return one_line(read_card(self.card))
 
     def latex(self) -> str:
         r"""Write the whole law in LaTeX: the response, the formula, then what it names.
@@ -279,17 +285,7 @@ class Law:
         """
         if self.formula is None:
             raise LawError(f"the law {self.name!r} is a Python function and has no formula to set")
-        card = read_card(self.card)
-
-        def written(text: str) -> str:
-            return Expression.parse(text).latex()
-
-        lines = [f"{written(self.response.column)} &= {written(card['formula'])}"]
-        lines += [f"{written(name)} &= {written(text)}" for name, text in self.where.items()]
-        for name, keys in card.get("solve", {}).items():
-            low, high = map(written, keys["between"])
-            lines.append(rf"0 &= {written(keys['zero'])}, \quad {low} < {written(name)} < {high}")
-        return " \\\\\n".join(lines)
+        return in_latex(read_card(self.card), self.response.column)
 
     @property
     def varies(self) -> tuple[str, ...]:
@@ -369,6 +365,41 @@ class Law:
             {n: {"varies": _written(v), "pooling": "partial"} for n, v in pool.items()}
         )
 
+    def with_index(self, **members: Iterable[str] | int) -> Law:
+        """Return a law whose index has other members: ``with_index(domain=["web", "code"])``.
+
+        Columns are named after them, `r_web`, and so are parameters. Published constants, their
+        checks and what the card says of single members hold for the card's own members only, and
+        are left out.
+
+        Examples
+        --------
+        >>> from bayescale.catalog import load_law
+        >>> law = load_law("data_mixing").with_index(domain=["web", "code", "books"])
+        >>> [v.column for v in law.variables.values()]
+        ['r_web', 'r_code', 'r_books']
+        """
+        return _read(with_members(read_card(self.card), members), self.function)
+
+    def fixing(self, **values: float | str) -> Law:
+        """Return a law in which parameters are fixed, or tied to others.
+
+        Parameters
+        ----------
+        **values : float or str
+            A number, or an expression of other parameters: ``fixing(alpha=0.35, beta="alpha")``.
+
+        Published constants and their checks hold for the free law only, and are left out.
+
+        Examples
+        --------
+        >>> from bayescale.catalog import load_law
+        >>> list(load_law("chinchilla").fixing(beta="alpha", A=520.8).parameters)
+        ['E', 'alpha', 'B']
+        """
+        self._known(values)
+        return _read(with_fixed(read_card(self.card), values), self.function)
+
     def with_columns(self, **columns: str) -> Law:
         """Return a law whose variables stand in other columns: ``with_columns(x="D")``.
 
@@ -380,15 +411,17 @@ class Law:
             if name not in self.variables:
                 guess = nearest(name, self.variables)
                 raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
-            card["variables"][name] |= {"column": column, "unit": _UNITS.get(column, "")}
+            of = card["variables"].setdefault(name, {})  # a member of an indexed one is not there
+            of |= {"column": column, "unit": _UNITS.get(column, "")}
         for key in ("published", "checks"):
             card.pop(key, None)
         card["unverified"] = "its variables stand in other columns than the card's"
         return _read(card, self.function)
 
     def _known(self, names: Iterable[str]) -> None:
+        indexed = indexed_parameters(read_card(self.card))
         for name in names:
-            if name not in self.parameters:
+            if name not in self.parameters and name not in indexed:
                 raise LawError(
                     f"the law {self.name!r} has no parameter {name!r}."
                     f"{nearest(name, self.parameters)} Parameters: {', '.join(self.parameters)}"
@@ -397,7 +430,8 @@ class Law:
     def _changed(self, changes: Mapping[str, Mapping[str, str]]) -> Law:
         card = copy.deepcopy(read_card(self.card))
         for name, change in changes.items():
-            card["parameters"][name] = without_slopes({**card["parameters"][name], **change})
+            table = card["parameters"].get(name, {})  # a member of an indexed one has none
+            card["parameters"][name] = without_slopes({**table, **change})
         return _read(card, self.function)
 
 
@@ -410,6 +444,15 @@ def _written(groups: str | Iterable[str]) -> str:
     if isinstance(groups, str):
         return groups if not groups.isidentifier() else f"1 + (1 | {groups})"
     return "1" + "".join(f" + (1 | {group})" for group in groups)
+
+
+def _affine(formula: Expression, names: list[str]) -> tuple[str, ...]:
+    """Names in their order, each taken if the formula stays jointly affine."""
+    taken: list[str] = []
+    for name in names:
+        if formula.linear_in([*taken, name]):
+            taken.append(name)
+    return tuple(taken)
 
 
 def _exactly(given: Iterable[str], expected: Iterable[str], what: str, law: str) -> None:
@@ -433,6 +476,7 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         raise LawError(f"the card lacks {', '.join(missing)}")
     if not card["name"].isidentifier():
         raise LawError(f"name = {card['name']!r}: letters, digits and _ only")
+    whole, card = card, written_out(card)
     where = read_where(card)
     variables, parameters = read_variables(card), read_parameters(card, where)
     published = read_published(card, parameters)
@@ -454,6 +498,7 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         identifiability=card.get("identifiability", ""),
         decision=card.get("decision", ""),
         unverified=card.get("unverified", ""),
-        where=dict(card.get("where", {})),
+        where=dict(whole.get("where", {})),
         function=function,
+        simplexes=simplexes(whole),
     )

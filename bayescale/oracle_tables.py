@@ -16,6 +16,7 @@ from bayescale.conditions import Condition
 from bayescale.errors import LawError
 from bayescale.formula import Expression
 from bayescale.grammar import nearest
+from bayescale.schedule_columns import columns_along
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,12 +39,18 @@ class Table:
         a column not named stands under its own name.
     rows : Mapping of str to sequence of float
         Inline columns.
+    schedules : Mapping of str to str
+        What the names in the file's column `schedule` mean; columns along it are computed then.
+    by : str
+        A column of labels: a measure is taken within each and averaged.
     """
 
     path: str = ""
     where: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    schedules: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a table of two sources, or a path out of the folder."""
@@ -75,7 +82,14 @@ class Table:
             For a column that the table lacks.
         """
         size, table = self._chosen()
+        if self.schedules:
+            table = dict(table) | self._along(table, names)
         return {name: np.broadcast_to(self._column(table, name), (size,)) for name in names}
+
+    def _along(self, table: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Floats]:
+        wanted = tuple(name for name in names if name not in table and name not in self.columns)
+        named = [self.schedules.get(str(label), str(label)) for label in table["schedule"]]
+        return dict(zip(wanted, columns_along(named, table["step"], wanted).T, strict=True))
 
     def _chosen(self) -> tuple[int, Mapping[Any, Any]]:
         """The number of rows, and their columns by name."""
@@ -85,6 +99,21 @@ class Table:
         if self.where:
             table = table[Condition.parse(self.where).mask(table)]
         return len(table), dict(table.items())
+
+    def labels(self) -> NDArray[Any]:
+        """Number the groups of `by`, one number a row; all zero without it.
+
+        Raises
+        ------
+        LawError
+            For a column that the table lacks.
+        """
+        size, table = self._chosen()
+        if self.by and self.by not in table:
+            raise LawError(f"{self.path or 'rows'} has no column {self.by!r}")
+        if not self.by:
+            return np.zeros(size, dtype=int)
+        return np.unique(np.asarray(table[self.by], dtype=str), return_inverse=True)[1]
 
     def _column(self, table: Mapping[Any, Any], name: str) -> Floats:
         expression = Expression.parse(self.columns.get(name, name))

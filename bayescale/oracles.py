@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from bayescale.elements import number, placed
-from bayescale.errors import LawError
+from bayescale.errors import DataError, LawError
 from bayescale.formula import Expression
 from bayescale.grammar import nearest
 from bayescale.optimum import minimise, roots
 from bayescale.oracle_tables import MEASURES, Table
+from bayescale.schedule_columns import columns_at
 
 _BUDGETED = ("N_opt", "D_opt", "N_opt_exponent")
 _SEARCHED = ("argmin", "argmax", "lowest", "crossing", "solution")
@@ -61,6 +62,8 @@ class Check:
         The law's response, a column of the table.
     columns : tuple of str
         The columns of the law's variables.
+    schedule : str
+        The learning-rate schedule, and the step of it, that columns of `at` were computed from.
     """
 
     what: str
@@ -78,6 +81,7 @@ class Check:
     table: Table | None = None
     response: str = "loss"
     columns: tuple[str, ...] = ()
+    schedule: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a check that can't be computed or can't fail."""
@@ -110,6 +114,8 @@ class Check:
     def label(self) -> str:
         """A short name: what, the set, where."""
         place = ", ".join(f"{name}={value:g}" for name, value in self.at.items())
+        if self.schedule:
+            place = self.schedule
         if self.along:
             place = f"{place} along {self.along}".strip()
         if self.table is not None:
@@ -239,8 +245,10 @@ def _root(check: Check, difference: Callable[[np.ndarray], np.ndarray]) -> float
 def _measure(check: Check, losses: Losses) -> float:
     assert check.table is not None
     columns = check.table.read([*check.columns, check.response])
-    measured = columns.pop(check.response)
-    return MEASURES[check.what](measured, losses(check.set)(**columns))
+    measured, groups = columns.pop(check.response), check.table.labels()
+    predicted = losses(check.set)(**columns)
+    within = [groups == group for group in np.unique(groups)]
+    return float(np.mean([MEASURES[check.what](measured[g], predicted[g]) for g in within]))
 
 
 Quantity = Callable[[Check, Losses], float]
@@ -302,12 +310,14 @@ def _read_check(
         key: {n: number(v, f"{place}.{key}.{n}") for n, v in entry.get(key, {}).items()}
         for key in ("at", "over")
     }
+    if "schedule" in entry:
+        places["at"] |= _along_schedule(entry, columns, places["at"], place)
+        entry = dict(entry, schedule=f"step {entry['step']:g} of {entry['schedule']}")
     rows = {
         n: [number(v, f"{place}.rows.{n}") for v in r] for n, r in entry.get("rows", {}).items()
     }
-    given = {
-        k: entry[k] for k in ("what", "set", "source", "against", "measured", "along") if k in entry
-    }
+    plain = ("what", "set", "source", "against", "measured", "along", "schedule")
+    given = {k: entry[k] for k in plain if k in entry}
     known = [*columns, *places["at"], entry.get("along", "")]
     check = Check(
         **given,
@@ -324,10 +334,26 @@ def _read_check(
     return check
 
 
+def _along_schedule(
+    entry: Mapping[str, Any], columns: Sequence[str], at: Mapping[str, float], place: str
+) -> dict[str, float]:
+    """The columns that a check leaves to its schedule and step."""
+    if "step" not in entry:
+        raise LawError(f"{place}: a schedule goes with a step")
+    wanted = [column for column in columns if column not in at]
+    with placed(f"{place}.schedule"):
+        try:
+            values = columns_at(entry["schedule"], entry["step"], wanted)
+        except DataError as error:
+            raise LawError(f"{place}: {error}") from None
+    return {column: float(value) for column, value in zip(wanted, values, strict=True)}
+
+
 def _read_table(entry: Mapping[str, Any], rows: Mapping[str, Sequence[float]]) -> Table | None:
     if not ("table" in entry or rows):
         return None
-    return Table(entry.get("table", ""), entry.get("where", ""), entry.get("columns", {}), rows)
+    named = {key: entry[key] for key in ("where", "columns", "schedules", "by") if key in entry}
+    return Table(entry.get("table", ""), rows=rows, **named)
 
 
 def _tied(text: str, known: Sequence[str], place: str) -> Expression:

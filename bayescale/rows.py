@@ -15,6 +15,8 @@ from bayescale import columns as cols
 from bayescale.errors import BayescaleError, DataError
 from bayescale.identifiability import JITTER, identifiability_notes, refuse_unidentified
 from bayescale.runs import Runs
+from bayescale.schedule_columns import KIND
+from bayescale.simplexes import simplex_faults
 from bayescale.supports import response_faults, trial_faults, variable_faults
 
 if TYPE_CHECKING:
@@ -113,10 +115,13 @@ def select_rows(
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     read = {c: cells.numbers(table[c])[0] for c in (*variables.values(), *law.response.columns())}
     table = table.assign(**read)
+    if faults := simplex_faults(table, law):
+        raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     last_only = _final if checkpoints == "final" else _series
     table = last_only(table, groups, runs.source, notes)
-    refuse_unidentified(table, law, runs.source, variables)
-    notes += identifiability_notes(table, law, variables)
+    plain = {name: c for name, c in variables.items() if law.variables[name].kind != KIND}
+    refuse_unidentified(table, law, runs.source, plain)
+    notes += identifiability_notes(table, law, plain)
     notes += _group_notes(table, groups)
     notes += _replicate_notes(table, groups, variables)
     if not law.response.counted:

@@ -15,6 +15,7 @@ from bayescale import columns as cols
 from bayescale.conditions import Condition
 from bayescale.errors import BayescaleError, DataError
 from bayescale.products import with_products
+from bayescale.schedule_columns import completed
 from bayescale.sources import Found, read_source
 from bayescale.sources.naming import Proposal, family_hint, propose, unit_question
 from bayescale.sources.steps import measured_rows
@@ -180,6 +181,7 @@ def read_runs(
     wanted = (*(cols.MEASURED if needed is None else needed), response)
     unmapped |= {k: v for k, v in (tracked.faults or {}).items() if k in wanted}
     table, displaced = cols.rename(raw, mapping)
+    table = completed(table, law)
     trials = () if law is None or not law.response.trials else (law.response.trials,)
     table, unread = _read_columns(table, needed, response, trials)
     notes, faults = [*found.notes, *used, *tracked.notes, *known, *displaced], [*unmapped.values()]

@@ -129,7 +129,10 @@ def api() -> str:
     plots = [n for n in dir(bs.plots) if n.startswith("plot_")]
     parts += ["## Figures", "Each returns its axes and tidy data as a `Plot`."]
     parts += [_entry("bayescale.plots", name) for name in ("Plot", *plots)]
-    parts += ["## Data sets", *(_entry("bayescale.datasets", n) for n in ("names", "table", "info", "load"))]
+    parts += [
+        "## Data sets",
+        *(_entry("bayescale.datasets", n) for n in ("names", "table", "info", "load")),
+    ]
     for module in sorted(modules - {"datasets", "plots"}):
         own = sorted(_public(getattr(bs, module)))
         parts += [f"## bs.{module}", *(_entry(f"bayescale.{module}", name) for name in own)]

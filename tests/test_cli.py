@@ -180,6 +180,7 @@ def test_laws_shows_one_law(capsys):
         ("fit runs.csv --law chinchilla --draws 0", "--draws"),
         ("fit runs.csv --law chinchilla --columns N", "--columns N: write it as in"),
         ("fit runs.csv --law chinchilla --pool alpha", "--pool alpha: write it as in"),
+        ("fit runs.csv --law chinchilla --index domain=a,b", "has no index 'domain'"),
         ("fit runs.csv --law chinchilla --pool alpha=nowhere", "nowhere"),
         ("fit absent.csv --law chinchilla", "absent.csv"),
         ("fit . --law chinchilla", "folder"),

@@ -16,13 +16,14 @@ errors precision progress display files
 configuration functions roots
 grammar
 latex formula priors prior_table conditions
-columns cells tables responses
+columns cells tables responses schedules
 products sources
-links covariates card elements optimum oracle_tables oracles costs compute law
+links covariates card elements indices indexed_names indexed_parameters indexed_checks indexed_card
+optimum schedule_columns oracle_tables oracles costs compute law_text card_changes law
 walks bends drawn_laws
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
-runs identifiability rows
+runs identifiability simplexes rows
 upstream dataset_tables dataset_files
 dataset_cards datasets templates
 places kernels gammas noise likelihoods

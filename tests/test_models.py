@@ -16,6 +16,7 @@ from bayescale.law import Law
 from bayescale.model import reference_inputs
 from bayescale.model_from_runs import build_model
 from bayescale.precision import x64
+from bayescale.schedule_columns import columns_at
 
 NAMES = sorted(path.stem for path in library().glob("*.toml"))
 # where each law is tried: about the centre of the runs that it was published for
@@ -30,15 +31,14 @@ PLACE = {
         "r_3": 0.2,
         "r_4": 0.2,
         "r_5": 0.2,
-        "S1": 5.0,
         "domain_weight": 0.05,
         "density": 0.5,
-        "S2": 0.3,
         "lr": 1.5e-3,
         "batch_tokens": 5e5,
         "N_encoder": 1e8,
         "N_decoder": 1e8,
         "dimension": 12.0,
+        "environments": 16.0,
     },
 }
 OTHER_PLACES = {
@@ -51,6 +51,8 @@ OTHER_PLACES = {
     "observational": {"C": 5e23},
     "sloth": {"N": 7e9, "D": 2e12},
     "bnsl_1": {"D": 500.0},
+    "qqt": {"D": 1.28e8, "U": 1.28e7},
+    "kaplan_training": {"batch_tokens": 2e6},
 }
 # typical and smallest response there
 RESPONSES = {
@@ -83,7 +85,8 @@ MAY_RISE = {
     "passuntil": ("N",),
     "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
     "routed": ("experts", "N"),  # experts of a large model stop helping
-    "data_mixing": ("r_1", "r_2", "r_3", "r_4"),
+    **dict.fromkeys(("optimal_mixtures", "joint_mixtures"), tuple(f"r_{i}" for i in range(1, 6))),
+    "data_mixing": ("r_1", "r_2", "r_3", "r_4", "r_5"),
     "step_law_lr": ("N", "D"),
     "step_law_loss": ("N", "D", "lr", "batch_tokens"),  # rates too high, batches too large
     "observational": ("C",),
@@ -103,7 +106,11 @@ def law(request) -> Law:
 def place(law: Law) -> dict[str, float]:
     """The columns, in base units."""
     known = PLACE | OTHER_PLACES.get(law.name, {})
-    return {v.column: known[v.column] for v in law.variables.values()}
+    along = [v.column for v in law.variables.values() if v.kind == "schedule"]
+    if along:  # half way down a cosine
+        stages = "linear to 3e-4 over 2160; cosine to 3e-5 over 21840"
+        known |= dict(zip(along, columns_at(stages, 18000, along), strict=True))
+    return {v.column: float(known[v.column]) for v in law.variables.values()}
 
 
 def scales(law: Law) -> dict[str, float]:
@@ -213,8 +220,9 @@ def test_loss_falls_in_every_variable(law):
     values = draws(law, 200)
     columns = place(law)
     here = law(values, **columns)
+    along = {v.column for v in law.variables.values() if v.kind == "schedule"} - {"S1", "S2"}
     for column in columns:
-        if column not in MAY_RISE.get(law.name, ()):
+        if column not in MAY_RISE.get(law.name, ()) and column not in along:
             there = law(values, **{**columns, column: 10 * columns[column]})
             assert np.all(there <= here * (1 + 1e-12)), column
 
@@ -277,7 +285,7 @@ def test_gradients_are_finite(law):
 
 
 def test_latex_of_every_formula(law):
-    latex = law.formula.latex()
+    latex = law.latex()
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\left") == latex.count(r"\right")
     for name in law.parameters:

@@ -13,6 +13,7 @@ from bayescale.cli.command import Answer, Command, force_option, json_option
 from bayescale.cli.inputs import (
     checked_destination,
     column_names,
+    index_members,
     law_names,
     pooling,
     unit_names,
@@ -39,6 +40,12 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
                 required=True,
                 shell_complete=law_names,
                 help="A law's name, or the path of a card.",
+            ),
+            click.option(
+                "--index",
+                multiple=True,
+                metavar="INDEX=MEMBERS ...",
+                help="Members of the law's index, where yours are others: domain=web,code.",
             ),
             click.option(
                 "--columns",
@@ -88,6 +95,7 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
 def _read(
     runs: Path,
     law: str,
+    index: tuple[str, ...],
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
@@ -95,12 +103,12 @@ def _read(
     format: str | None,
 ) -> tuple[Law, Runs, dict[str, list[str]] | str | None]:
     """Read everything that can be wrong before JAX is loaded."""
-    names, pooled = column_names(columns), pooling(pool)
+    names, pooled, members = column_names(columns), pooling(pool), index_members(index)
 
     from bayescale.catalog import load_law
     from bayescale.runs import read_runs
 
-    card = load_law(law)
+    card = load_law(law, **members)
     table = read_runs(
         runs, columns=names, where=where, law=card, units=unit_names(units), format=format
     )
@@ -118,6 +126,7 @@ def _unsaid(notes: Sequence[str], runs: Runs) -> list[str]:
 def fit(
     runs: Path,
     law: str,
+    index: tuple[str, ...],
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
@@ -130,7 +139,7 @@ def fit(
 ) -> Answer:
     """Fit a law to the runs of a table."""
     checked_destination(out)
-    card, table, pooled = _read(runs, law, columns, where, pool, units, format)
+    card, table, pooled = _read(runs, law, index, columns, where, pool, units, format)
     start()
     from bayescale import diagnostics, fitting, storage
 
@@ -189,6 +198,7 @@ def _show_fit(
 def backtest(
     runs: Path,
     law: str,
+    index: tuple[str, ...],
     columns: tuple[str, ...],
     where: str | None,
     pool: tuple[str, ...],
@@ -200,7 +210,7 @@ def backtest(
     **sampling: Any,
 ) -> Answer:
     """Fit the runs of a cut and predict the others."""
-    card, table, pooled = _read(runs, law, columns, where, pool, units, format)
+    card, table, pooled = _read(runs, law, index, columns, where, pool, units, format)
     start()
     from bayescale import backtesting, diagnostics
 

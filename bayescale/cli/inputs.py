@@ -53,6 +53,21 @@ def pooling(values: Sequence[str]) -> dict[str, list[str]] | str | None:
     } or None
 
 
+def index_members(values: Sequence[str]) -> dict[str, list[str] | int]:
+    """Read `domain=web,code epoch=20` as the members of a law's indices.
+
+    Examples
+    --------
+    >>> index_members(["domain=web,code", "epoch=20"])
+    {'domain': ['web', 'code'], 'epoch': 20}
+    """
+    pairs = _pairs(values, "--index", "domain=web,code")
+    return {
+        name: int(text) if text.isdecimal() else [member.strip() for member in text.split(",")]
+        for name, text in pairs.items()
+    }
+
+
 def point(
     text: str, numbers: Collection[str] = (), groups: Collection[str] = ()
 ) -> dict[str, float | str]:

@@ -12,8 +12,8 @@ from bayescale.card import read_card
 from bayescale.diagnostics import diagnose, prior_summary, summary
 from bayescale.display.writing import counted, listed, span
 from bayescale.fitting import Fit
-from bayescale.formula import Expression
 from bayescale.law import Law
+from bayescale.law_text import equations
 from bayescale.plots import plot_exponents, plot_fit, plot_residuals
 from bayescale.prediction import group_labels
 from bayescale.reporting.answers import Answers
@@ -91,9 +91,9 @@ def _pooling(fit: Fit, name: str) -> str:
 def _equation(own: Law) -> list[Block]:
     if own.formula is None:
         return [Paragraph(f"{own.response.column} = {own.formula_text}")]
-    written = Expression.parse(read_card(own.card)["formula"]).tree
-    where = tuple((name, Expression.parse(text).tree) for name, text in own.where.items())
-    return [Formula(own.response.column, written, where)]
+    trees = equations(read_card(own.card))
+    written = trees.pop("")
+    return [Formula(own.response.column, written, tuple(trees.items()))]
 
 
 def priors(fit: Fit, answers: Answers) -> Section:

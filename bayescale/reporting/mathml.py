@@ -12,6 +12,7 @@ from bayescale.grammar import (
     SIGN,
     Binary,
     Call,
+    Fold,
     Minus,
     Name,
     Node,
@@ -35,6 +36,7 @@ _GREEK |= {name: chr(code) for name, code in _CAPITALS.items()} | {
 }
 _CALLS = {"minimum": "min", "maximum": "max"}
 _MINUS, _TIMES, _DOT = "\N{MINUS SIGN}", "\N{INVISIBLE TIMES}", "\N{DOT OPERATOR}"
+_SUM, _PRODUCT = "\N{N-ARY SUMMATION}", "\N{N-ARY PRODUCT}"
 
 
 def mathml(left: str, right: Node, where: tuple[tuple[str, Node], ...] = ()) -> str:
@@ -89,7 +91,11 @@ def _set(node: Node, outer: int = 0) -> str:
         return _call(node)
     if isinstance(node, Solve):  # its equation is written apart
         return _name(node.unknown)
-    if isinstance(node, Minus):
+    if isinstance(node, Fold):
+        sign = _SUM if node.function == "sum" else _PRODUCT
+        under = f"<munder><mo>{sign}</mo>{_word(node.index)}</munder>"
+        level, text = MULTIPLY, f"{under}{_set(node.body, MULTIPLY)}"
+    elif isinstance(node, Minus):
         level, text = SIGN, f"<mo>{_MINUS}</mo>{_set(node.operand, SIGN)}"
     else:
         level, text = _binary(node)
