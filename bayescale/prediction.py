@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayescale.averages import Average
 from bayescale.bends import SCALE, WEIGHTS, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
@@ -66,7 +67,7 @@ class Prediction:
         return np.quantile(self.draws.to_numpy(), [tail, 1.0 - tail], axis=0).T
 
 
-def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
+def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
     """Check targets: the law's columns positive and finite, every fault in one error."""
     if isinstance(targets, Mapping):
         sized = {k: np.atleast_1d(np.asarray(v, dtype=object)) for k, v in targets.items()}
@@ -180,7 +181,7 @@ def _new_effects(fit: Fit, f: int, position: Position, rng: np.random.Generator)
 
 
 def parameter_draws(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     new_groups: str = "error",
     seed: int = 0,
@@ -196,6 +197,9 @@ def parameter_draws(
     BayescaleError
         For a fit whose law bends: its parameters are not the whole of it.
     """
+    if isinstance(fit, Average):
+        each = [parameter_draws(one, targets, new_groups, seed) for one in fit.fits.values()]
+        return fit.mix_parameters(each)
     if fit.model.structure.bend is not None:
         raise BayescaleError(
             "this fit's law bends (discrepancy='bend'), so that its parameters alone don't say what"
@@ -213,9 +217,12 @@ def _parameter_draws(
 
 
 def log_loss_draws(
-    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
+    fit: Fit | Average, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> np.ndarray:
     """Draws of log loss (sample, target) for checked targets, joint over targets."""
+    if isinstance(fit, Average):
+        each = fit.fits.values()
+        return fit.mix([log_loss_draws(one, frame, kind, new_groups, seed) for one in each])
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
     values = _parameter_draws(fit, frame, new_groups, seed)
@@ -258,6 +265,14 @@ def _log_mean(
     return log_mean
 
 
+def noise_draws(
+    fit: Fit, frame: pd.DataFrame, new_groups: str = "error", seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Draws (sample, target) of the parameters of each target's scatter."""
+    values = _parameter_draws(fit, frame, new_groups, seed)
+    return {p.name: values[p.name] for p in fit.model.structure.noise.parameters}
+
+
 def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """What the noise needs to know of new rows: a run measured as the data were."""
     rows = {"se2": np.full(len(frame), fit.model.mean_se2)}
@@ -267,7 +282,7 @@ def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def loss_draws(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     kind: str = "mean",
     new_groups: str = "error",
@@ -278,8 +293,13 @@ def loss_draws(
     return np.exp(log_loss_draws(fit, frame, kind, new_groups, seed))
 
 
-def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
+def log_predictive(
+    fit: Fit | Average, table: pd.DataFrame, new_groups: str = "error"
+) -> np.ndarray:
     """Log density of the observed log loss of a new run, shape (sample, row)."""
+    if isinstance(fit, Average):
+        each = fit.fits.values()
+        return fit.mix_densities([log_predictive(one, table, new_groups) for one in each])
     values = _parameter_draws(fit, table, new_groups)
     law, noise = fit.law, fit.model.structure.noise
     log_mean = _log_mean(fit, table, values, seed=0)
@@ -299,7 +319,7 @@ def compute_of(frame: pd.DataFrame) -> np.ndarray:
     return np.full(len(frame), np.nan)
 
 
-def decades_beyond(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+def decades_beyond(fit: Fit | Average, frame: pd.DataFrame) -> np.ndarray:
     """Log10 of each target's compute over the largest fitted, both counted alike; 0 inside."""
     table = fit.runs.table
     own = "C" in frame.columns and frame["C"].notna().all()
@@ -315,7 +335,7 @@ def percent(prob: float) -> str:
 
 
 def predict(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     kind: str = "new-run",
     prob: Iterable[float] = DEFAULT_PROB,
@@ -326,7 +346,7 @@ def predict(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Average
     targets : DataFrame or dict of columns
         The law's columns in base units, and the group labels the fit knows.
     kind : {"new-run", "mean"}
@@ -406,7 +426,18 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
     )
 
 
-def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:
+def _warnings(
+    fit: Fit | Average, frame: pd.DataFrame, draws: np.ndarray, level: float
+) -> list[str]:
+    if isinstance(fit, Average):
+        said = [_group_warnings(one, frame) for one in fit.fits.values()]
+        of_groups = list(dict.fromkeys(warning for one in said for warning in one))
+        of_draws = _monte_carlo_warnings(fit.chains, draws, level)
+        return [fit.disagreement(draws), *of_groups, *of_draws]
+    return _group_warnings(fit, frame) + _monte_carlo_warnings(fit.settings.chains, draws, level)
+
+
+def _group_warnings(fit: Fit, frame: pd.DataFrame) -> list[str]:
     out = [
         f"the target's {name} is not used: no parameter varies by it in this fit"
         for name in fit.law.varies
@@ -420,16 +451,14 @@ def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) ->
                 f"{factor.name} {', '.join(unseen)} is new, and {len(factor.levels)} levels"
                 f" ({', '.join(factor.levels)}) define the population: its interval is mostly prior"
             )
-    out += _monte_carlo_warnings(fit, draws, level)
     return out
 
 
-def _monte_carlo_warnings(fit: Fit, draws: np.ndarray, level: float) -> list[str]:
+def _monte_carlo_warnings(chains: int, draws: np.ndarray, level: float) -> list[str]:
     """Name interval ends whose Monte Carlo error is above 5% of the width."""
     from arviz_stats.base import array_stats
 
-    settings = fit.settings
-    shaped = draws.reshape(settings.chains, -1, draws.shape[1])
+    shaped = draws.reshape(chains, -1, draws.shape[1])
     tail = (1.0 - level) / 2.0
     width = np.quantile(draws, 1.0 - tail, axis=0) - np.quantile(draws, tail, axis=0)
     worst = np.zeros(draws.shape[1])
@@ -451,9 +480,9 @@ def short(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def _sentences(fit: Fit, table: pd.DataFrame, kind: str, level: float) -> list[str]:
+def _sentences(fit: Fit | Average, table: pd.DataFrame, kind: str, level: float) -> list[str]:
     name = percent(level)
-    factors = [f.name for f in fit.model.structure.factors]
+    factors = list(fit.groups)
     out = []
     for _, row in table.iterrows():
         what = "One more run" if kind == "new-run" else "The law's value"

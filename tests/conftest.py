@@ -59,3 +59,11 @@ def crossed_fit():
     pool = {"E": ["corpus"], "A": ["arch"], "alpha": ["arch", "corpus"], "B": [], "beta": []}
     runs = bs.read_runs(crossed_ladder())
     return bs.fit(bs.load_law("chinchilla"), runs, pool=pool, noise="normal", progress=False)
+
+
+@pytest.fixture(scope="session")
+def c_only_fit(small_fit):
+    """The runs of `small_fit` by a law of compute alone, which can't tell N from D."""
+    import bayescale as bs
+
+    return bs.fit(bs.load_law("power_law"), small_fit.runs, progress=False)

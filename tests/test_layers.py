@@ -18,16 +18,18 @@ grammar
 latex formula priors prior_table conditions
 columns cells tables
 card elements optimum oracle_tables oracles costs compute law
-catalog optimum_many frontiers surfaces budgets regressions information criteria
+catalog formula_laws optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 dataset_cards datasets
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
-fitting diagnostics storage shelf many_fits machine
+fitting averages diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
+mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables
+hypotheses replicates effects
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
 goals evidence knowing choosing_runs ladder_plans
 plots
