@@ -16,6 +16,7 @@ import bayescale as bs
 from bayescale import law_weights
 from bayescale.averages import WHICH, own_name
 from bayescale.law_misses import what_it_misses
+from bayescale.leave_out import LeftOut
 from bayescale.mixture_weights import bootstrap_counts, mixture_weights, pseudo_bma
 from bayescale.prediction import log_predictive, loss_draws, parameter_draws
 
@@ -155,16 +156,46 @@ def test_stacking_says_what_it_cannot_see(small_fit, c_only_fit):
         assert any("can't see a law fail in extrapolation" in n for n in table.attrs["notes"])
 
 
-def test_larger_runs_foretold_from_smaller_weigh_laws(small_fit, c_only_fit):
-    table = bs.compare_laws({"a": small_fit, "b": c_only_fit}, blocks=2)
-    assert table.attrs["method"] == "lfo"
-    assert table.loc["a", "weight"] > 0.7
-    assert (table["weight_lower"] <= table["weight"]).all()
-    assert (table["weight"] <= table["weight_upper"]).all()
+def test_larger_runs_foretold_from_smaller_weigh_laws(small_fit, c_only_fit, monkeypatch):
+    """Scores made up: the first law foretells three blocks of four better, the second one."""
+    rng = np.random.default_rng(2)
+    block = np.repeat([1, 2, 3, 4], 5)
+    ahead = np.where(block < 4, 1.0, -1.0)
+    asked = []
+
+    def foretold(fit, blocks, first, by, within, **options):
+        asked.append((blocks, first, by, within))
+        better = fit.law.name == "chinchilla"
+        pointwise = pd.DataFrame(
+            {"elpd": 3.0 + better * ahead, "block": block}, index=[f"r{i}" for i in range(20)]
+        )
+        errors = pd.Series(rng.normal(0.0 if better else 0.02, 0.001, 20))
+        elpd = pointwise["elpd"].sum()
+        return LeftOut("lfo_cv", elpd, 1.0, np.nan, pointwise, errors, 4000, ("said",))
+
+    monkeypatch.setattr(law_weights, "lfo", foretold)
+    table = bs.compare_laws({"b": c_only_fit, "a": small_fit})
+    assert asked == [(4, 0.5, "C", ["family"])] * 2
+    assert table.index.tolist() == ["a", "b"]
+    assert 0.6 < table.loc["a", "weight"] < 0.9
+    assert (table["weight_lower"] < table["weight"]).all()
+    assert (table["weight"] < table["weight_upper"]).all()
     assert table["equal"].tolist() == [0.5, 0.5]
+    assert table.loc["a", "elpd"] - table.loc["b", "elpd"] == pytest.approx(10.0)
     assert table.attrs["score"]["weights"] > table.attrs["score"]["equal"]
-    assert abs(table.loc["a", "lean"]) < 0.01
-    bs.average({"a": small_fit, "b": c_only_fit}, table)
+    assert table.loc["b", "lean"] == pytest.approx(0.02, abs=0.002)
+    assert "a: said" in table.attrs["notes"]
+    assert bs.average({"a": small_fit, "b": c_only_fit}, table).weights["a"] > 0.6
+
+
+def test_laws_that_foretell_alike_are_weighed_alike(small_fit, tmp_path):
+    """From refits to weights; the second law's refits come from the store of the first."""
+    table = bs.compare_laws({"a": small_fit, "b": small_fit}, blocks=1, store=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert table["weight"].tolist() == pytest.approx([0.5, 0.5])
+    assert table["elpd"].iloc[0] > 0
+    assert table["elpd_diff"].tolist() == [0.0, 0.0]
+    assert abs(table["lean"].iloc[0]) < 0.01
 
 
 def test_a_backtest_of_an_average(small_fit, c_only_fit, monkeypatch):
@@ -238,8 +269,6 @@ def test_a_block_counts_as_one_however_many_runs_it_has():
 
 def test_pseudo_bma_is_the_bootstrap_of_arviz():
     compare = pytest.importorskip("arviz_stats.loo.compare").compare  # needs xarray-einstats
-    from bayescale.leave_out import LeftOut
-
     rng = np.random.default_rng(1)
     density = rng.normal([0.0, -0.1], 0.5, (60, 2))
     ours, drawn = pseudo_bma(density)
