@@ -8,7 +8,7 @@ more of the law of the average: decisions see draws of one law and need not know
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -48,7 +48,7 @@ class MixedLaw:
         found: dict[str, Variable] = {}
         for law in self.laws.values():
             for variable in law.variables.values():
-                found.setdefault(variable.column, variable)
+                found.setdefault(variable.column, replace(variable, name=variable.column))
         return found
 
     @cached_property
