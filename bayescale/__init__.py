@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale import plots as plots
     from bayescale.allocation import Allocation as Allocation
     from bayescale.allocation import allocate as allocate
+    from bayescale.averages import Average as Average
+    from bayescale.averages import average as average
     from bayescale.backtesting import Backtest as Backtest
     from bayescale.backtesting import backtest as backtest
     from bayescale.baseline_forecasts import baselines as baselines
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.diagnostics import diagnose as diagnose
     from bayescale.diagnostics import prior_summary as prior_summary
     from bayescale.diagnostics import summary as summary
+    from bayescale.effects import conditional_effects as conditional_effects
+    from bayescale.elpd_tables import loo_compare as loo_compare
     from bayescale.errors import BayescaleError as BayescaleError
     from bayescale.errors import ConvergenceError as ConvergenceError
     from bayescale.errors import DataError as DataError
@@ -34,19 +38,29 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.errors import LawError as LawError
     from bayescale.fitting import Fit as Fit
     from bayescale.fitting import fit as fit
+    from bayescale.formula_laws import law_from_formula as law_from_formula
+    from bayescale.hypotheses import hypothesis as hypothesis
     from bayescale.knowing import value_of_knowing as value_of_knowing
     from bayescale.ladder_plans import plan_ladder as plan_ladder
     from bayescale.law import Law as Law
+    from bayescale.law_weights import backtest_average as backtest_average
+    from bayescale.law_weights import compare_laws as compare_laws
+    from bayescale.leave_out import LeftOut as LeftOut
+    from bayescale.leave_out import kfold as kfold
+    from bayescale.leave_out import lfo as lfo
+    from bayescale.leave_out import loo as loo
     from bayescale.machine import Machine as Machine
     from bayescale.machine import doctor as doctor
     from bayescale.many_fits import ManyFits as ManyFits
     from bayescale.many_fits import fit_many as fit_many
+    from bayescale.plots.predictive import pp_check as pp_check
     from bayescale.prediction import Prediction as Prediction
     from bayescale.prediction import predict as predict
     from bayescale.prior_check import prior_predictive as prior_predictive
     from bayescale.recipe_metrics import compare_metrics as compare_metrics
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
+    from bayescale.replicates import posterior_predictive as posterior_predictive
     from bayescale.reporting import report as report
     from bayescale.runs import Runs as Runs
     from bayescale.runs import read_runs as read_runs
@@ -62,23 +76,32 @@ __version__ = "0.1.0"
 
 _CONTENTS = {  # module: the public names that live there
     "allocation": ("Allocation", "allocate"),
+    "averages": ("Average", "average"),
     "backtesting": ("Backtest", "backtest"),
     "baseline_forecasts": ("baselines",),
     "catalog": ("laws", "load_law"),
     "choosing_runs": ("next_runs",),
     "configuration": ("configure",),
     "diagnostics": ("diagnose", "prior_summary", "summary"),
+    "effects": ("conditional_effects",),
+    "elpd_tables": ("loo_compare",),
     "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
     "fitting": ("Fit", "fit"),
+    "formula_laws": ("law_from_formula",),
+    "hypotheses": ("hypothesis",),
     "knowing": ("value_of_knowing",),
     "ladder_plans": ("plan_ladder",),
     "law": ("Law",),
+    "law_weights": ("backtest_average", "compare_laws"),
+    "leave_out": ("LeftOut", "kfold", "lfo", "loo"),
     "machine": ("Machine", "doctor"),
     "many_fits": ("ManyFits", "fit_many"),
+    "plots.predictive": ("pp_check",),
     "prediction": ("Prediction", "predict"),
     "prior_check": ("prior_predictive",),
     "recipe_metrics": ("compare_metrics",),
     "recipes": ("RecipeComparison", "compare_recipes"),
+    "replicates": ("posterior_predictive",),
     "reporting": ("report",),
     "runs": ("Runs", "read_runs"),
     "schedule_columns": ("with_schedules",),

@@ -134,7 +134,7 @@ def allocate(
     Parameters
     ----------
     fit
-        Posterior of a law of N and D.
+        Posterior of a law of N and D, or an average of such (`bayescale.average`).
     C
         Budget in FLOPs, for training and, with `inference_tokens`, for serving.
     cost

@@ -92,7 +92,7 @@ def convergence(draws: np.ndarray) -> pd.DataFrame:
     )
 
 
-def summary(fit: Fit, ci_prob: float | None = None) -> pd.DataFrame:
+def summary(fit: Fit, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
     """Every parameter with its interval and convergence.
 
     Parameters
@@ -100,13 +100,15 @@ def summary(fit: Fit, ci_prob: float | None = None) -> pd.DataFrame:
     fit : Fit
     ci_prob : float, optional
         Probability of the interval; ArviZ's ``stats.ci_prob`` where None.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or of highest density; ArviZ's ``stats.ci_kind`` where None.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by name: ``alpha`` (population), ``alpha[dense]`` (a family's own),
         ``sd(alpha|family)``; columns mean, sd, median, lower, upper, ess_bulk, ess_tail, r_hat.
-        Intervals are equal-tailed. ``attrs["ci_prob"]`` says which.
+        ``attrs["ci_prob"]`` and ``attrs["ci_kind"]`` say which interval.
 
     Examples
     --------
@@ -116,23 +118,46 @@ def summary(fit: Fit, ci_prob: float | None = None) -> pd.DataFrame:
     >>> "alpha" in bs.summary(fit).index
     True
     """
-    prob = interval_probability(ci_prob)
+    prob, kind = interval_probability(ci_prob), interval_kind(ci_kind)
     names, draws = flat_draws(fit.data["posterior"].dataset)
     flat = draws.reshape(-1, draws.shape[-1])
-    tail = (1.0 - prob) / 2.0
+    lower, upper = _interval(flat, prob, kind)
     table = pd.DataFrame(
         {
             "mean": flat.mean(axis=0),
             "sd": flat.std(axis=0, ddof=1),
             "median": np.median(flat, axis=0),
-            "lower": np.quantile(flat, tail, axis=0),
-            "upper": np.quantile(flat, 1.0 - tail, axis=0),
+            "lower": lower,
+            "upper": upper,
         }
     )
     table = pd.concat([table, convergence(draws)], axis=1)
     table.index = pd.Index(names, name="parameter")
-    table.attrs["ci_prob"] = prob
+    table.attrs |= {"ci_prob": prob, "ci_kind": kind}
     return table
+
+
+def _interval(flat: np.ndarray, prob: float, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of every column of draws (sample, parameter)."""
+    if kind == "hdi":
+        from arviz_stats.base import array_stats
+
+        ends = array_stats.hdi(flat, prob=prob, axis=0)
+        return ends[..., 0], ends[..., 1]
+    tail = (1.0 - prob) / 2.0
+    lower, upper = np.quantile(flat, [tail, 1.0 - tail], axis=0)
+    return lower, upper
+
+
+def interval_kind(kind: str | None = None) -> str:
+    """The kind of interval asked for, or ArviZ's own default."""
+    if kind is None:
+        from arviz_base import rcParams
+
+        kind = str(rcParams["stats.ci_kind"])
+    if kind not in ("eti", "hdi"):
+        raise BayescaleError(f"ci_kind is 'eti' or 'hdi', not {kind!r}")
+    return kind
 
 
 def interval_probability(prob: float | None = None) -> float:

@@ -252,7 +252,7 @@ def _read_share(
         share = share.substitute(where)
     if name not in share.names:
         raise LawError(f"parameters.{name}.share must contain {name!r}: it is its contribution")
-    if not _log_linear(share, name, card["variables"]):
+    if not is_log_linear(share, name, card["variables"]):
         raise LawError(
             f"parameters.{name}.share: its logarithm must be a straight line in log({name}) "
             f"(a product or a power of {name}), as in {name} / N**alpha"
@@ -260,7 +260,7 @@ def _read_share(
     return share
 
 
-def _log_linear(share: Expression, name: str, variables: Mapping[str, Any]) -> bool:
+def is_log_linear(share: Expression, name: str, variables: Mapping[str, Any]) -> bool:
     """Whether log(share) is affine in log(parameter), tried at five values in forty places.
 
     Half of the places have small variables: sums of many terms overflow at the others.

@@ -49,8 +49,9 @@ class Fit:
         The rows that were fitted.
     model : Model
     data : xarray.DataTree
-        Groups posterior, sample_stats, log_likelihood (whole runs), log_likelihood_rows,
-        observed_data, constant_data, coordinates (the sampler's own), as ArviZ has them.
+        Groups posterior, sample_stats, log_likelihood (by run), log_likelihood_rows (given a
+        configuration's other rows), observed_data, constant_data, coordinates (the sampler's own),
+        as ArviZ has them; dims are named by what they run over: the grouping column, run, row.
     settings : Settings
     notes : tuple of str
         What was left out, dropped or assumed.

@@ -347,7 +347,7 @@ def _lay_out(
         rows["z"][at] = log_compute - centre
     if structure.serial:
         rows["gap"] = np.full(shape, LONG)
-        rows["gap"][at] = _gaps(table)
+        rows["gap"][at] = gaps(table)
     levels = tuple(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
@@ -355,7 +355,7 @@ def _lay_out(
     return arrays, groups, (edges, centre, mean_se2), walked
 
 
-def _gaps(table: pd.DataFrame) -> np.ndarray:
+def gaps(table: pd.DataFrame) -> np.ndarray:
     """Decades of tokens since the checkpoint before, of the same run and evaluation set."""
     decades = np.log10(table["D"].to_numpy(float))
     series = table[[c for c in ("run", "evaluation") if c in table]].astype(str)

@@ -47,7 +47,9 @@ def posterior_tree(
         coordinates[f"corr_{factor.name}"] = by_chain(position.corr[f])
     response = structure.law.response.column
     names = dict.fromkeys([v.column for v in structure.law.variables.values()])
-    return from_dict(
+    one_each = len(run_names) == len(rows)
+    row = "run" if one_each else "row"  # rows are named by their runs where that names them
+    tree = from_dict(
         {
             "posterior": {k: by_chain(v) for k, v in posterior.items()},
             "sample_stats": {
@@ -59,20 +61,34 @@ def posterior_tree(
                 "log_likelihood": sampled.log_likelihood,
             },
             "log_likelihood": {response: by_chain(by_run)},
-            "log_likelihood_rows": {response: by_chain(row_likelihood)},
             "coordinates": {k: v for k, v in coordinates.items() if v.size},
+        },
+        coords={**coords, "run": run_names},
+        dims={**dims, response: ["run"]},
+    )
+    of_rows = from_dict(
+        {
+            "log_likelihood_rows": {response: by_chain(row_likelihood)},
             "observed_data": {response: table[response].to_numpy(float)},
             "constant_data": {c: table[c].to_numpy(float) for c in names if c != response},
         },
-        coords={**coords, "row": rows, "run": run_names},
-        dims={
-            **dims,
-            **{c: ["row"] for c in names},
-            response: ["row"],
-        }
-        if len(run_names) == len(rows)
-        else {**dims, **{c: ["row"] for c in names}},
+        coords={row: run_names if one_each else rows},
+        dims={c: [row] for c in (*names, response)},
     )
+    for name, group in of_rows.children.items():
+        labelled = group.dataset if one_each else group.dataset.assign_coords(run=(row, run_of_row))
+        tree[name] = xr.DataTree(labelled)
+    tree["log_likelihood"].attrs["about"] = "log density of each run given its configuration's rest"
+    tree["log_likelihood_rows"].attrs["about"] = (
+        "log density of each row given the parameters and the other rows of its configuration,"
+        " as leaving one out needs; where configurations repeat, rows do not sum to the total"
+    )
+    if len(structure.factors) > 1:  # a label of two columns, and each of them
+        for f, factor in enumerate(structure.factors):
+            labels = np.array([group[f] for group in model.groups])
+            whole = tree["posterior"].dataset.assign_coords({factor.name: ("group", labels)})
+            tree["posterior"] = xr.DataTree(whole)
+    return tree
 
 
 def posterior_variables(

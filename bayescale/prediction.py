@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bayescale.averages import Average
 from bayescale.bends import BEND, SCALE, is_weight, weight_name
 from bayescale.cells import labels
 from bayescale.coordinates import to_natural
@@ -75,7 +76,7 @@ class Prediction:
         return np.quantile(self.draws.to_numpy(), [tail, 1.0 - tail], axis=0).T
 
 
-def targets_frame(fit: Fit, targets: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
+def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
     """Check targets: the law's columns positive and finite, every fault in one error."""
     if isinstance(targets, Mapping):
         sized = {k: np.atleast_1d(np.asarray(v, dtype=object)) for k, v in targets.items()}
@@ -196,7 +197,7 @@ def _new_effects(fit: Fit, f: int, position: Position, rng: np.random.Generator)
 
 
 def parameter_draws(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     new_groups: str = "error",
     seed: int = 0,
@@ -208,6 +209,10 @@ def parameter_draws(
     dict of arrays, shape (sample, target)
         Of a law that bends, also `Paths` under the name "bend": see `drawn_laws.values`.
     """
+    if isinstance(fit, Average):
+        fit.refuse_bends()
+        each = [parameter_draws(one, targets, new_groups, seed) for one in fit.fits.values()]
+        return fit.mix_parameters(each)
     frame = pd.DataFrame(targets)
     params: dict[str, Any] = _parameter_draws(fit, frame, new_groups, seed)
     if fit.model.structure.bend is not None:
@@ -225,7 +230,7 @@ def _parameter_draws(
 
 
 def log_loss_draws(
-    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
+    fit: Fit | Average, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> np.ndarray:
     """Draws of log loss (sample, target) for checked targets, joint over targets.
 
@@ -235,16 +240,19 @@ def log_loss_draws(
 
 
 def response_draws(
-    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
+    fit: Fit | Average, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> Drawn:
     """Draws of the response and of its log (sample, target) for checked targets."""
     return _drawn(fit, frame, kind, new_groups, seed)[0]
 
 
 def _drawn(
-    fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str, seed: int
+    fit: Fit | Average, frame: pd.DataFrame, kind: str, new_groups: str, seed: int
 ) -> tuple[Drawn, dict[str, np.ndarray]]:
     """Draws of the response, and each source's share of their spread, (target,)."""
+    if isinstance(fit, Average):
+        each = [response_draws(one, frame, kind, new_groups, seed) for one in fit.fits.values()]
+        return Drawn(fit.mix([d.value for d in each]), fit.mix([d.log for d in each])), {}
     if kind not in KINDS:
         raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
     values = _parameter_draws(fit, frame, new_groups, seed)
@@ -323,6 +331,18 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
     return Paths(tuple(logged_columns(fit.law)), paths, link, fit.model.arrays.reference.typical)
 
 
+def line_draws(
+    fit: Fit, frame: pd.DataFrame, new_groups: str = "error", seed: int = 0
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Draws (sample, target) of the law's place on its link's line, bent where it bends.
+
+    And of the parameters of each target's scatter about it.
+    """
+    values = _parameter_draws(fit, frame, new_groups, seed)
+    scatter = {p.name: values[p.name] for p in fit.model.structure.likelihood.parameters}
+    return _lines(fit, frame, values, seed)[1], scatter
+
+
 def noise_rows(fit: Fit, frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """What the noise needs to know of new rows: a run measured as the data were."""
     rows = {"se2": np.full(len(frame), fit.model.mean_se2)}
@@ -349,7 +369,7 @@ def trials_of(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
 
 
 def loss_draws(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     kind: str = "mean",
     new_groups: str = "error",
@@ -360,11 +380,16 @@ def loss_draws(
     return response_draws(fit, frame, kind, new_groups, seed).value
 
 
-def log_predictive(fit: Fit, table: pd.DataFrame, new_groups: str = "error") -> np.ndarray:
+def log_predictive(
+    fit: Fit | Average, table: pd.DataFrame, new_groups: str = "error"
+) -> np.ndarray:
     """Log density of the observed log loss of a new run, shape (sample, row).
 
     Of counts it is their log probability; under the identity link it is of the response itself.
     """
+    if isinstance(fit, Average):
+        each = fit.fits.values()
+        return fit.mix_densities([log_predictive(one, table, new_groups) for one in each])
     values = _parameter_draws(fit, table, new_groups)
     structure, unit = fit.model.structure, fit.model.arrays.reference.typical
     likelihood, response = structure.likelihood, structure.response
@@ -391,7 +416,7 @@ def compute_of(frame: pd.DataFrame) -> np.ndarray:
     return np.full(len(frame), np.nan)
 
 
-def decades_beyond(fit: Fit, frame: pd.DataFrame) -> np.ndarray:
+def decades_beyond(fit: Fit | Average, frame: pd.DataFrame) -> np.ndarray:
     """Log10 of each target's compute over the largest fitted, both counted alike; 0 inside."""
     table = fit.runs.table
     own = "C" in frame.columns and frame["C"].notna().all()
@@ -407,7 +432,7 @@ def percent(prob: float) -> str:
 
 
 def predict(
-    fit: Fit,
+    fit: Fit | Average,
     targets: pd.DataFrame | Mapping[str, Any],
     kind: str = "new-run",
     prob: Iterable[float] = DEFAULT_PROB,
@@ -418,7 +443,7 @@ def predict(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Average
     targets : DataFrame or dict of columns
         The law's columns in base units, and the group labels the fit knows.
     kind : {"new-run", "mean"}
@@ -457,7 +482,7 @@ def predict(
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
     (draws, log_draws), shares = _drawn(fit, frame, kind, new_groups, seed)
-    positive = fit.model.structure.response.positive
+    positive = all(one.model.structure.response.positive for one in _each(fit))
     bad = ~np.all(np.isfinite(log_draws if positive else draws), axis=0)
     if bad.any():
         what = "finite positive" if positive else "finite"
@@ -476,7 +501,8 @@ def predict(
     table["sd_log"] = log_draws.std(axis=0, ddof=1)
     table["decades_beyond"] = decades_beyond(fit, frame)
     table = table.assign(**{f"share_{name}": share for name, share in shares.items()})
-    warnings = [*_trial_warnings(fit, frame, kind), *_warnings(fit, frame, draws, max(levels))]
+    trials = [said for one in _each(fit) for said in _trial_warnings(one, frame, kind)]
+    warnings = [*dict.fromkeys(trials), *_warnings(fit, frame, draws, max(levels))]
     return Prediction(
         table, _labelled(draws), kind, _sentences(fit, table, kind, max(levels)), warnings
     )
@@ -501,6 +527,11 @@ def _labelled(draws: np.ndarray) -> xr.DataArray:
     )
 
 
+def _each(fit: Fit | Average) -> list[Fit]:
+    """The fits of an average, or the one."""
+    return list(fit.fits.values()) if isinstance(fit, Average) else [fit]
+
+
 def _trial_warnings(fit: Fit, frame: pd.DataFrame, kind: str) -> list[str]:
     """Say how many trials a new run is taken to have, where it doesn't."""
     name = fit.model.structure.response.counts_of
@@ -509,7 +540,18 @@ def _trial_warnings(fit: Fit, frame: pd.DataFrame, kind: str) -> list[str]:
     return [f"a new run is taken to have {trials_of(fit, frame)[0]:g} {name}, the runs' median"]
 
 
-def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) -> list[str]:
+def _warnings(
+    fit: Fit | Average, frame: pd.DataFrame, draws: np.ndarray, level: float
+) -> list[str]:
+    if isinstance(fit, Average):
+        said = [_group_warnings(one, frame) for one in fit.fits.values()]
+        of_groups = list(dict.fromkeys(warning for one in said for warning in one))
+        of_draws = _monte_carlo_warnings(fit.chains, draws, level)
+        return [fit.disagreement(draws), *of_groups, *of_draws]
+    return _group_warnings(fit, frame) + _monte_carlo_warnings(fit.settings.chains, draws, level)
+
+
+def _group_warnings(fit: Fit, frame: pd.DataFrame) -> list[str]:
     out = [
         f"the target's {name} is not used: no parameter varies by it in this fit"
         for name in fit.law.varies
@@ -523,16 +565,14 @@ def _warnings(fit: Fit, frame: pd.DataFrame, draws: np.ndarray, level: float) ->
                 f"{factor.name} {', '.join(unseen)} is new, and {len(factor.levels)} levels"
                 f" ({', '.join(factor.levels)}) define the population: its interval is mostly prior"
             )
-    out += _monte_carlo_warnings(fit, draws, level)
     return out
 
 
-def _monte_carlo_warnings(fit: Fit, draws: np.ndarray, level: float) -> list[str]:
+def _monte_carlo_warnings(chains: int, draws: np.ndarray, level: float) -> list[str]:
     """Name interval ends whose Monte Carlo error is above 5% of the width."""
     from arviz_stats.base import array_stats
 
-    settings = fit.settings
-    shaped = draws.reshape(settings.chains, -1, draws.shape[1])
+    shaped = draws.reshape(chains, -1, draws.shape[1])
     tail = (1.0 - level) / 2.0
     width = np.quantile(draws, 1.0 - tail, axis=0) - np.quantile(draws, tail, axis=0)
     worst = np.zeros(draws.shape[1])
@@ -554,7 +594,7 @@ def short(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def _sentences(fit: Fit, table: pd.DataFrame, kind: str, level: float) -> list[str]:
+def _sentences(fit: Fit | Average, table: pd.DataFrame, kind: str, level: float) -> list[str]:
     name = percent(level)
     factors = list(fit.groups)
     out = []

@@ -111,7 +111,7 @@ def compare_recipes(
     Parameters
     ----------
     fit
-        Posterior in which each recipe is a group of its own.
+        Posterior in which each recipe is a group of its own, or an average of such.
     by
         Column that names the recipes.
     at

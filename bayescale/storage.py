@@ -6,14 +6,17 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale.averages import Average
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit, correlates, noise_pool
 from bayescale.law import Law
@@ -47,13 +50,13 @@ def table_digest(fit: Fit) -> str:
     return hashlib.sha256(_table_text(fit.runs.table).encode()).hexdigest()
 
 
-def save(fit: Fit, path: str | Path) -> Path:
+def save(fit: Fit | Average, path: str | Path) -> Path:
     """Write a fit to one file, atomically: the old file stays until the new one is whole.
 
     Parameters
     ----------
-    fit : Fit
-        Of a law that has a card; a law made of a Python function can't be saved.
+    fit : Fit or Average
+        Of laws that have cards; a law made of a Python function can't be saved.
     path : str or Path
 
     Returns
@@ -75,11 +78,32 @@ def save(fit: Fit, path: str | Path) -> Path:
     >>> bs.load(file).law.name
     'chinchilla'
     """
-    if fit.law.function is not None:
-        raise BayescaleError("a law that is a Python function can't be saved; write it as a card")
     path = Path(path)
     if path.is_dir():
         raise BayescaleError(f"{path} is a folder; name a file in it, such as {path / 'fit.nc'}")
+    tree = _packed_average(fit) if isinstance(fit, Average) else _packed(fit)
+    folder = path.parent
+    if not folder.is_dir():
+        raise BayescaleError(f"the folder {folder} does not exist")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise BayescaleError(f"{folder} can't be written: {error.strerror}") from None
+    os.close(handle)
+    try:
+        tree.to_netcdf(temporary, engine="h5netcdf")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def _packed(fit: Fit) -> xr.DataTree:
+    """The fit's tree, with all else that makes a fit in its attributes."""
+    if fit.law.function is not None:
+        raise BayescaleError("a law that is a Python function can't be saved; write it as a card")
     meta = {
         "format": FORMAT,
         "law": fit.law.text,
@@ -104,22 +128,16 @@ def save(fit: Fit, path: str | Path) -> Path:
     meta["table_sha256"] = hashlib.sha256(meta["table"].encode()).hexdigest()
     tree = fit.data.copy()
     tree.attrs = {"bayescale": json.dumps(meta)}
-    folder = path.parent
-    if not folder.is_dir():
-        raise BayescaleError(f"the folder {folder} does not exist")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise BayescaleError(f"{folder} can't be written: {error.strerror}") from None
-    os.close(handle)
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    return tree
+
+
+def _packed_average(mixed: Average) -> xr.DataTree:
+    """Every fit's tree as a branch, by number, with names and weights at the root."""
+    branches = {f"fit_{k}": _packed(fit) for k, fit in enumerate(mixed.fits.values())}
+    tree = xr.DataTree(children=branches)
+    about = {"format": FORMAT, "weights": dict(mixed.weights)}
+    tree.attrs = {"bayescale_average": json.dumps(about)}
+    return tree
 
 
 def _table_text(table: pd.DataFrame) -> str:
@@ -146,8 +164,8 @@ def _table(text: str) -> pd.DataFrame:
     return pd.DataFrame(columns, index=stored["index"])
 
 
-def load(path: str | Path) -> Fit:
-    """Read a fit that `save` wrote; it predicts as it did, bit for bit.
+def load(path: str | Path) -> Fit | Average:
+    """Read a fit, or an average of fits, that `save` wrote; it predicts as it did, bit for bit.
 
     Raises
     ------
@@ -162,11 +180,25 @@ def load(path: str | Path) -> Fit:
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
-        meta = json.loads(tree.attrs["bayescale"])
+        if "bayescale_average" in tree.attrs:
+            about = json.loads(tree.attrs["bayescale_average"])
+            _check_format(about, path)
+            weights = {str(name): float(w) for name, w in about["weights"].items()}
+            fits = {
+                name: _unpacked(tree.children[f"fit_{k}"].copy(), path)
+                for k, name in enumerate(weights)
+            }
+            return Average(fits, weights)
+        return _unpacked(tree, path)
+    except BayescaleError:
+        raise
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise BayescaleError(
             f"{path} is not a fit that bayescale saved, or is damaged ({type(error).__name__})"
         ) from None
+
+
+def _check_format(meta: Mapping[str, Any], path: Path) -> None:
     if meta.get("format") != FORMAT:
         given = meta.get("format")
         older = isinstance(given, int) and given < FORMAT
@@ -174,6 +206,12 @@ def load(path: str | Path) -> Fit:
         raise BayescaleError(
             f"{path} has format {given!r}, and this bayescale reads {FORMAT}: {remedy}"
         )
+
+
+def _unpacked(tree: xr.DataTree, path: Path) -> Fit:
+    """The fit that a tree made by `_packed` holds."""
+    meta = json.loads(tree.attrs["bayescale"])
+    _check_format(meta, path)
     if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
         raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")
     law = Law.from_text(meta["law"])

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from bayescale.averages import Average
     from bayescale.fitting import Fit
 
 Floats = NDArray[np.float64]
@@ -44,16 +45,21 @@ class Reweighting:
     khat: float
 
 
-def reweightings(fit: Fit) -> list[Reweighting]:
+def reweightings(fit: Fit | Average) -> list[Reweighting]:
     """Draws of a fit under a weaker and a stronger prior and likelihood, and less its largest run.
+
+    Of an average, draws of each law alone.
 
     Examples
     --------
     >>> [one.change for one in reweightings(fit)]                       # doctest: +SKIP
     ['prior to the power 0.8', 'prior to the power 1.25', ...]
     """
+    from bayescale.averages import Average
     from bayescale.sensitivity import log_prior_draws
 
+    if isinstance(fit, Average):
+        return _law_by_law(fit)
     stats = fit.data["sample_stats"].dataset
     parts = {
         "prior": log_prior_draws(fit),
@@ -155,6 +161,17 @@ def sentence(table: pd.DataFrame) -> str:
         f"what would change it most: {first['change']} "
         f"({first['quantity']} times {first['ratio']:.3g}{doubt})"
     )
+
+
+def _law_by_law(average: Average) -> list[Reweighting]:
+    """Draws of each law alone, repeated to as many as there were."""
+    size = len(average.which)
+    alone = [(name, np.flatnonzero(average.which == k)) for k, name in enumerate(average.fits)]
+    return [
+        Reweighting(f"the law {name} alone", own[np.arange(size) * len(own) // size], 0.0)
+        for name, own in alone
+        if len(own)
+    ]
 
 
 def _largest_run(fit: Fit) -> tuple[str, Floats] | None:

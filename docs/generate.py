@@ -22,11 +22,21 @@ from bayescale.reporting.mathml import mathml
 HERE = Path(__file__).resolve().parent
 MADE = HERE / "_made"
 CHAPTERS = {  # in the order of the work; what is missing here comes last, as "More"
-    "Runs and laws": (*("read_runs", "Runs", "laws", "load_law", "Law", "prior_predictive"),),
+    "Runs and laws": (
+        *("read_runs", "Runs", "laws", "load_law", "Law"),
+        *("law_from_formula", "prior_predictive"),
+    ),
     "Fitting": ("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
     "Answers": (
         *("predict", "Prediction", "allocate", "Allocation", "compare_recipes"),
         *("RecipeComparison", "backtest", "Backtest", "baselines", "report"),
+    ),
+    "Laws side by side": (
+        *("compare_laws", "average", "Average", "backtest_average"),
+        *("loo", "kfold", "lfo", "LeftOut", "loo_compare"),
+    ),
+    "Looking into a fit": (
+        *("hypothesis", "conditional_effects", "pp_check", "posterior_predictive"),
     ),
     "Files and machine": ("save", "load", "configure", "doctor", "Machine"),
     "Errors": ("BayescaleError", "DataError", "LawError", "FormulaError", "ConvergenceError"),

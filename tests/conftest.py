@@ -60,3 +60,12 @@ def crossed_fit():
     runs = bs.read_runs(crossed_ladder())
     options = {"noise": "normal", "discrepancy": "none", "progress": False}
     return bs.fit(bs.load_law("chinchilla"), runs, pool=pool, **options)
+
+
+@pytest.fixture(scope="session")
+def c_only_fit(small_fit):
+    """The runs of `small_fit` by a law of compute alone, which can't tell N from D."""
+    import bayescale as bs
+
+    options = {"discrepancy": "none", "progress": False}
+    return bs.fit(bs.load_law("power_law"), small_fit.runs, **options)

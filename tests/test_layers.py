@@ -21,7 +21,7 @@ products sources
 links covariates card elements indices indexed_names indexed_parameters indexed_checks indexed_card
 optimum schedule_columns oracle_tables oracles costs compute law_text card_changes law
 walks bends drawn_laws
-catalog optimum_many frontiers surfaces budgets regressions information criteria
+catalog formula_laws optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
 runs identifiability simplexes rows
 upstream dataset_tables dataset_files
@@ -31,9 +31,11 @@ model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
-fitting diagnostics storage shelf many_fits machine
+fitting averages diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
+mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables
+hypotheses replicates effects
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
 goals evidence knowing choosing_runs ladder_plans
 plots

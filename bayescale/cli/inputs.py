@@ -131,15 +131,19 @@ def opened(path: str, force: bool) -> tuple[Fit, bool]:
     ConvergenceError
         If they refuse and `force` is not given.
     """
+    from bayescale.averages import Average
     from bayescale.diagnostics import diagnose
     from bayescale.storage import load
 
-    fit = load(path)
-    diagnosis = diagnose(fit)
-    if not diagnosis.ok and not force:
-        problems = "; ".join(diagnosis.problems)
-        raise ConvergenceError(f"{path}: the diagnostics refuse this fit: {problems}", fit)
-    return fit, not diagnosis.ok
+    fit: Any = load(path)  # an average answers what a fit answers, or says that it can't
+    for one in fit.fits.values() if isinstance(fit, Average) else [fit]:
+        diagnosis = diagnose(one)
+        if not diagnosis.ok and not force:
+            problems = "; ".join(diagnosis.problems)
+            raise ConvergenceError(f"{path}: the diagnostics refuse this fit: {problems}", one)
+        if not diagnosis.ok:
+            return fit, True
+    return fit, False
 
 
 def _pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
