@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -33,3 +34,29 @@ def write_whole(path: Path, content: bytes) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+_MARK = b"\nbayescale sha256 "
+_SEAL = len(_MARK) + 64 + 1
+
+
+def seal(path: Path) -> None:
+    """End a file with the SHA-256 of all before; HDF5 reads none of what follows its own end."""
+    with open(path, "r+b") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0, os.SEEK_END)
+        file.write(_MARK + digest.encode() + b"\n")
+
+
+def seal_holds(path: Path) -> bool | None:
+    """Whether a file is what it was when it was sealed; None where it has no seal."""
+    told = hashlib.sha256()
+    with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size - _SEAL
+        while left > 0 and (piece := file.read(min(left, 2**20))):
+            told.update(piece)
+            left -= len(piece)
+        end = file.read()
+    if len(end) != _SEAL or not end.startswith(_MARK):
+        return None
+    return told.hexdigest().encode() == end[len(_MARK) : -1]

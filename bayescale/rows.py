@@ -215,7 +215,8 @@ def _refuse_shared_ids(table: pd.DataFrame, source: str) -> None:
     for name in ("N", "seed"):
         if name not in table:
             continue
-        values = table[name].groupby(table["run"], sort=False)
+        column = table[name] if name == "N" else cells.labels(table[name])
+        values = column.groupby(table["run"], sort=False)
         spread = values.nunique(dropna=True)
         if pd.api.types.is_numeric_dtype(table[name]) and name == "N":
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,23 +85,27 @@ class Shelf:
                 np.load(stream, allow_pickle=False) as file,
             ):
                 arrays = {key: file[key] for key in file.files}
-            about = json.loads(str(arrays["about"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return _drawn(arrays)
+        except Exception:  # a damaged file makes zipfile and numpy raise errors of many kinds
             return None
-        if about.get("format") != FORMAT:
-            return None
-        parts = (tuple(arrays[f"{part}{k}"] for k in range(about["factors"])) for part in _PARTS)
-        return Drawn(
-            position=Position(arrays["population"], *parts),
-            sampled=Sampled(
-                flat=np.zeros((*arrays["energy"].shape, 0)),
-                **{stat: arrays[stat] for stat in _STATS},
-                compile_seconds=0.0,
-                sampling_seconds=about["seconds"],
-                sampling_cpu_seconds=np.nan,
-            ),
-            convergence=Convergence(*about["convergence"]),
-            settings=Settings(**about["settings"]),
-            mode_notes=tuple(about["mode_notes"]),
-            again=tuple(about["again"]),
-        )
+
+
+def _drawn(arrays: Mapping[str, np.ndarray]) -> Drawn | None:
+    about = json.loads(str(arrays["about"]))
+    if about.get("format") != FORMAT:
+        return None
+    parts = (tuple(arrays[f"{part}{k}"] for k in range(about["factors"])) for part in _PARTS)
+    return Drawn(
+        position=Position(arrays["population"], *parts),
+        sampled=Sampled(
+            flat=np.zeros((*arrays["energy"].shape, 0)),
+            **{stat: arrays[stat] for stat in _STATS},
+            compile_seconds=0.0,
+            sampling_seconds=about["seconds"],
+            sampling_cpu_seconds=np.nan,
+        ),
+        convergence=Convergence(*about["convergence"]),
+        settings=Settings(**about["settings"]),
+        mode_notes=tuple(about["mode_notes"]),
+        again=tuple(about["again"]),
+    )

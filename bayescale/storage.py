@@ -9,12 +9,14 @@ import tempfile
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayescale.errors import BayescaleError
+from bayescale.files import seal, seal_holds
 from bayescale.fitting import Fit
 from bayescale.law import Law
 from bayescale.model_from_runs import build_model
@@ -82,6 +84,7 @@ def save(fit: Fit, path: str | Path) -> Path:
         raise BayescaleError(f"{path} is a folder; name a file in it, such as {path / 'fit.nc'}")
     meta = {
         "format": FORMAT,
+        "sealed": True,
         "law": fit.law.text,
         "table": _table_text(fit.runs.table),
         "table_sha256": "",
@@ -113,6 +116,8 @@ def save(fit: Fit, path: str | Path) -> Path:
     os.close(handle)
     try:
         tree.to_netcdf(temporary, engine="h5netcdf")
+        seal(Path(temporary))
+        os.chmod(temporary, 0o644)  # a temporary file is its maker's alone
         os.replace(temporary, path)
     except OSError as error:
         raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
@@ -176,20 +181,41 @@ def load(path: str | Path) -> Fit:
     if path.is_dir():
         raise BayescaleError(f"{path} is a folder, not a saved fit")
     try:
+        sealed = seal_holds(path)
+    except OSError as error:
+        raise BayescaleError(f"{path} can't be read: {error.strerror}") from None
+    if sealed is False:  # told before HDF5, which trusts what it reads, has seen it
+        raise BayescaleError(f"{path} is damaged: it does not match its checksum")
+    try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
         meta = json.loads(tree.attrs["bayescale"])
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise BayescaleError(
-            f"{path} is not a fit that bayescale saved, or is damaged ({type(error).__name__})"
-        ) from None
-    if meta.get("format") != FORMAT:
-        given = meta.get("format")
+        given, cut = meta.get("format"), bool(meta.get("sealed")) and sealed is None
+    except Exception as error:  # whatever a file from elsewhere makes HDF5 and xarray do
+        raise _no_fit(path, error) from error
+    if cut:
+        raise BayescaleError(f"{path} is damaged: its end, with the checksum, is missing")
+    if given != FORMAT:
         older = isinstance(given, int) and given < FORMAT
         remedy = "fit again and save" if older else "update bayescale"
         raise BayescaleError(
             f"{path} has format {given!r}, and this bayescale reads {FORMAT}: {remedy}"
         )
+    try:
+        return _fit(path, tree, meta)
+    except BayescaleError:
+        raise
+    except Exception as error:
+        raise _no_fit(path, error) from error
+
+
+def _no_fit(path: Path, error: Exception) -> BayescaleError:
+    kind = type(error).__name__
+    return BayescaleError(f"{path} is not a fit that bayescale saved, or is damaged ({kind})")
+
+
+def _fit(path: Path, tree: xr.DataTree, meta: dict[str, Any]) -> Fit:
+    """Put a fit together again from its draws and from what is said of it."""
     if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
         raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")
     law = Law.from_text(meta["law"])
@@ -203,7 +229,7 @@ def load(path: str | Path) -> Fit:
         correlate=meta["correlate"],
     )
     tree.attrs = {"made_with": json.dumps(meta["versions"])}
-    return Fit(
+    fit = Fit(
         law=law,
         runs=Runs(
             table, meta["source"], tuple(meta["run_notes"]), meta["renamed"], meta.get("units", {})
@@ -216,3 +242,32 @@ def load(path: str | Path) -> Fit:
         mode_notes=tuple(meta["mode_notes"]),
         seconds=meta["seconds"],
     )
+    _check_draws(path, fit)
+    return fit
+
+
+def _check_draws(path: Path, fit: Fit) -> None:
+    """Refuse draws that are not of this law, these groups and these rows."""
+    structure, position = fit.model.structure, fit.position
+    expected = [(len(structure.free),)]
+    for factor in structure.factors:
+        expected += [
+            (len(factor.levels), len(factor.varied)),
+            (len(factor.learned_index),),
+            (len(factor.pairs),),
+        ]
+    arrays = [position.population]
+    for parts in zip(position.effects, position.log_sd, position.corr, strict=True):
+        arrays += parts
+    stats = fit.data["sample_stats"].dataset
+    rows = fit.data["log_likelihood_rows"].dataset.sizes["row"]
+    shape = (stats.sizes["chain"] * stats.sizes["draw"],)
+    fits = all(
+        values.size == 0 or values.shape == (*shape, *rest)
+        for values, rest in zip(arrays, expected, strict=True)
+    )
+    told = {"diverging", "energy", "n_steps"} <= set(stats)
+    if not (fits and told and rows == len(fit.runs) and "posterior" in fit.data.children):
+        raise BayescaleError(f"{path} is damaged: its draws are not of the law and rows it names")
+    if not all(np.isfinite(values).all() for values in arrays):
+        raise BayescaleError(f"{path} is damaged: some of its draws are not finite")
