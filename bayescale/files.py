@@ -40,12 +40,9 @@ _MARK = b"\nbayescale sha256 "
 _SEAL = len(_MARK) + 64 + 1
 
 
-def seal(path: Path) -> None:
-    """End a file with the SHA-256 of all before; HDF5 reads none of what follows its own end."""
-    with open(path, "r+b") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0, os.SEEK_END)
-        file.write(_MARK + digest.encode() + b"\n")
+def sealed(content: bytes) -> bytes:
+    """Contents of a file with their SHA-256 at the end; HDF5 reads nothing behind its own end."""
+    return content + _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
 def seal_holds(path: Path) -> bool | None:

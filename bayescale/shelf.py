@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from bayescale.density import Position
 from bayescale.errors import BayescaleError
+from bayescale.files import write_whole
 from bayescale.quick_convergence import Convergence
 from bayescale.sampling import Sampled, Settings
 
@@ -66,14 +66,9 @@ class Shelf:
             "mode_notes": list(drawn.mode_notes),
             "again": list(drawn.again),
         }
-        handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, about=np.array(json.dumps(about)), **arrays)
-            os.replace(temporary, self._folder / f"{name}.npz")
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()
+        np.savez(content, about=np.array(json.dumps(about)), **arrays)
+        write_whole(self._folder / f"{name}.npz", content.getvalue())
 
     def find(self, name: str) -> Drawn | None:
         """A problem finished earlier; None where it is not here or its file is damaged."""

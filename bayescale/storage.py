@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale.errors import BayescaleError
-from bayescale.files import seal, seal_holds
+from bayescale.files import seal_holds, sealed, write_whole
 from bayescale.fitting import Fit
 from bayescale.law import Law
 from bayescale.model_from_runs import build_model
@@ -106,24 +104,10 @@ def save(fit: Fit, path: str | Path) -> Path:
     meta["table_sha256"] = hashlib.sha256(meta["table"].encode()).hexdigest()
     tree = fit.data.copy()
     tree.attrs = {"bayescale": json.dumps(meta)}
-    folder = path.parent
-    if not folder.is_dir():
-        raise BayescaleError(f"the folder {folder} does not exist")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise BayescaleError(f"{folder} can't be written: {error.strerror}") from None
-    os.close(handle)
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        seal(Path(temporary))
-        os.chmod(temporary, 0o644)  # a temporary file is its maker's alone
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    if not path.parent.is_dir():
+        raise BayescaleError(f"the folder {path.parent} does not exist")
+    # HDF5 crashes where a disk is full, so it writes to memory, and Python to the disk.
+    return write_whole(path, sealed(bytes(tree.to_netcdf(engine="h5netcdf"))))
 
 
 def _table_text(table: pd.DataFrame) -> str:
@@ -181,16 +165,16 @@ def load(path: str | Path) -> Fit:
     if path.is_dir():
         raise BayescaleError(f"{path} is a folder, not a saved fit")
     try:
-        sealed = seal_holds(path)
+        whole = seal_holds(path)
     except OSError as error:
         raise BayescaleError(f"{path} can't be read: {error.strerror}") from None
-    if sealed is False:  # told before HDF5, which trusts what it reads, has seen it
+    if whole is False:  # told before HDF5, which trusts what it reads, has seen it
         raise BayescaleError(f"{path} is damaged: it does not match its checksum")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
         meta = json.loads(tree.attrs["bayescale"])
-        given, cut = meta.get("format"), bool(meta.get("sealed")) and sealed is None
+        given, cut = meta.get("format"), bool(meta.get("sealed")) and whole is None
     except Exception as error:  # whatever a file from elsewhere makes HDF5 and xarray do
         raise _no_fit(path, error) from error
     if cut:
@@ -249,7 +233,7 @@ def _fit(path: Path, tree: xr.DataTree, meta: dict[str, Any]) -> Fit:
 def _check_draws(path: Path, fit: Fit) -> None:
     """Refuse draws that are not of this law, these groups and these rows."""
     structure, position = fit.model.structure, fit.position
-    expected = [(len(structure.free),)]
+    expected: list[tuple[int, ...]] = [(len(structure.free),)]
     for factor in structure.factors:
         expected += [
             (len(factor.levels), len(factor.varied)),

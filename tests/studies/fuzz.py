@@ -35,20 +35,20 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from fuzz_parts.guard import tried  # noqa: E402
 from record import RESULTS, provenance, read, without, write  # noqa: E402
 
-BLOCK = 250
+BLOCK = 1000
 FOUND = RESULTS / "fuzz.csv"
 FAILURES = RESULTS / "fuzz_failures.csv"
 CASES = {
-    "formula": 4000,
+    "formula": 5000,
     "prior": 3000,
     "condition": 3000,
     "card": 4000,
     "table": 4000,
-    "damaged": 1000,
-    "forged": 1000,
+    "damaged": 2000,
+    "forged": 500,
     "stored": 2000,
     "question": 1000,
-    "command": 2000,
+    "command": 1000,
 }
 
 
