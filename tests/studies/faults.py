@@ -10,10 +10,10 @@
 Results stand in `results/faults.csv`, a row a trial; `kill` goes on where it stopped.
 
 kill: SIGKILL at a moment drawn uniformly from the length of an undisturbed run. Afterwards the
-named file is the old one to the bit or the new one whole; a store holds whole problems only, and the next
-run with it gives the undisturbed run's bits. `write` aims at the writing itself.
-disk: a file system of a few blocks, and a limit on the size of files. shut: a folder and a home that
-can't be written. two: two processes write one file, and share one store.
+named file is the old one to the bit or the new one whole; a store holds whole problems only, and
+the next run with it gives the undisturbed run's bits. `write` aims at the writing itself. disk: a
+file system of a few blocks, and a limit on the size of files. shut: a folder and a home that can't
+be written. two: two processes write one file, and share one store.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import ast
 import math
 import operator
 import random
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -45,10 +46,14 @@ BINARY = {
 }
 
 
+_LEADING_ZEROS = re.compile(r"(?<![\w.])0+(?=\d)")  # 05 is 5 to us, and refused by Python
+
+
 def by_python(text: str, values: dict[str, np.float64]) -> np.float64:
     """Python's own reading of an arithmetic text; `Wrong` where it is none."""
     try:
-        tree = ast.parse(" ".join(text.split()), mode="eval").body
+        plain = _LEADING_ZEROS.sub("", " ".join(text.split()))
+        tree = ast.parse(plain, mode="eval").body
     except (SyntaxError, ValueError) as error:
         raise Wrong(f"accepted what Python can't read: {text!r} ({error})") from None
 
