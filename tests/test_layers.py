@@ -25,7 +25,7 @@ places kernels noise bends model model_from_runs coordinates ridge density chole
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
-fitting diagnostics storage shelf many_fits machine
+symptoms fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
