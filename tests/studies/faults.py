@@ -452,6 +452,8 @@ def main() -> None:
         kill(given.what, given.times, given.minutes)
     else:
         {"disk": disk, "shut": shut, "two": two, "summary": summary}[given.command]()
+    if not read(FOUND)["ok"].all():
+        raise SystemExit(f"a fault left something behind: see {FOUND}")
 
 
 if __name__ == "__main__":

@@ -170,8 +170,8 @@ def _keep_failures(key: dict, failed: pd.DataFrame, last: int) -> None:
     ]
     if rows or len(table):
         write(FAILURES, pd.concat([table, pd.DataFrame(rows)]))
-    elif FAILURES.exists():
-        FAILURES.unlink()
+    else:
+        FAILURES.unlink(missing_ok=True)
 
 
 def summary() -> None:
@@ -202,6 +202,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.command == "run":
         run(given.kind, given.cases, given.minutes, given.again)
+        if FAILURES.exists() and len(read(FAILURES)):
+            raise SystemExit(f"failures stand in {FAILURES}")
     elif given.command == "work":
         work(given.kind, given.first, given.last)
     elif given.command == "case":
