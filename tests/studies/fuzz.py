@@ -45,10 +45,10 @@ CASES = {
     "card": 4000,
     "table": 4000,
     "damaged": 2000,
-    "forged": 500,
+    "forged": 200,
     "stored": 2000,
     "question": 1000,
-    "command": 1000,
+    "command": 500,
 }
 
 

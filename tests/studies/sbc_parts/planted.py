@@ -200,6 +200,20 @@ def study(names: list[str] | None, repeats: int, counts: list[int], minutes: flo
         for row in rows:
             told = f"{row['caught']} of {row['repeats']} caught at {row['replicates']} replicates"
             print(f"{name}: {told}, {process_time() - clock:.0f} processor s", flush=True)
+    missed = _missed(read(FOUND), names or list(BUGS), max(counts))
+    if missed:
+        raise SystemExit(f"not as it should be at {max(counts)} replicates: {', '.join(missed)}")
+
+
+def _missed(table: pd.DataFrame, names: list[str], count: int) -> list[str]:
+    """Bugs caught in less than 9 of 10 repeats, and health taken for a bug in more than 1."""
+    missed = []
+    for _, row in table[(table["replicates"] == count) & table["bug"].isin(names)].iterrows():
+        healthy = row["bug"].startswith("none")
+        share = row["caught"] / row["repeats"]
+        if (healthy and share > 0.1) or (not healthy and share < 0.9):
+            missed.append(row["bug"])
+    return missed
 
 
 def caught(name: str, repeats: int, counts: list[int]) -> list[dict]:
