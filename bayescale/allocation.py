@@ -395,7 +395,7 @@ def positive(name: str, value: Any) -> float:
     """
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
     if not (np.isfinite(number) and number > 0):
         raise DataError(f"{name} is {value!r}: give a positive number, such as {name}=1e22")

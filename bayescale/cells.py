@@ -35,6 +35,8 @@ def number(value: Any) -> float | None:
         return float(text) if _NUMBER.fullmatch(text) else None
     try:
         return float(value)
+    except OverflowError:  # a whole number beyond every float
+        return math.inf if value > 0 else -math.inf
     except (TypeError, ValueError):
         return None
 

@@ -13,6 +13,7 @@ from bayescale.errors import BayescaleError
 from bayescale.law import Law
 from bayescale.model import FEW_LEVELS
 from bayescale.nuts import MOST_DOUBLINGS
+from bayescale.symptoms import funnel, separate_modes, untold_floor
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -180,9 +181,9 @@ def diagnose(fit: Fit) -> Diagnosis:
     """Say whether a fit may be used, and what to do where not.
 
     Refuses on rank R-hat above 1.01, bulk or tail ESS below 400 of any law parameter, group sd or
-    group's parameter, more than 0.1% divergent draws, or E-BFMI below 0.3 (Vehtari et al. 2021;
-    Betancourt 2016). Warns of scattered divergences, deep trees, other modes, priors in conflict
-    with the data, and of group sds that few groups can't tell.
+    group's parameter, more than 0.1% divergent draws, E-BFMI below 0.3 (Vehtari et al. 2021;
+    Betancourt 2016), or priors in conflict with the data. Warns of scattered divergences, deep
+    trees, other modes, a floor that the data don't tell, and of group sds that few groups can't.
 
     Returns
     -------
@@ -210,6 +211,8 @@ def diagnose(fit: Fit) -> Diagnosis:
     )
     more = "run longer (draws=, warmup= doubled) or add prior information on the worst parameters"
     if not rhat <= MAX_RHAT:
+        if modes := separate_modes(names, draws):
+            problems.append(modes)
         problems.append(f"chains disagree: R-hat above {MAX_RHAT} ({worst('r_hat', 1)}); {more}")
     if not ess_bulk >= MIN_ESS:
         problems.append(
@@ -226,6 +229,8 @@ def diagnose(fit: Fit) -> Diagnosis:
             f"{diverging} of {total} draws diverged: part of the posterior was not reached;"
             f" raise target_accept to 0.99 or give tighter priors"
         )
+        if gathered := funnel(names, draws, stats["diverging"].to_numpy().astype(bool)):
+            problems.append(gathered)
     elif diverging:
         warnings.append(f"{diverging} scattered divergences in {total} draws")
     if float(np.min(bfmi)) < MIN_BFMI:
@@ -236,6 +241,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     deep = float((stats["n_steps"] >= 2**MOST_DOUBLINGS - 1).mean())
     if deep > MAX_DEEP:
         warnings.append(f"{deep:.1%} of the draws hit the tree depth limit: the fit is slow")
+    problems += _prior_conflict(fit)
     warnings += _prior_warnings(fit)
     warnings += list(fit.mode_notes)
     return Diagnosis(
@@ -250,17 +256,22 @@ def diagnose(fit: Fit) -> Diagnosis:
     )
 
 
-def _prior_warnings(fit: Fit) -> list[str]:
-    out = []
+def _prior_conflict(fit: Fit) -> list[str]:
     z = fit.prior_z
-    if abs(z) > PRIOR_CONFLICT:
-        column = fit.law.response.column
-        what = fit.model.structure.likelihood.link.words(column)
-        units = "N, D and loss" if column == "loss" else f"its columns and {column}"
-        out.append(
-            f"prior and data conflict: the mean observed {what} lies {z:+.1f} prior predictive sd"
-            f" from the prior's mean; look at prior_summary and at the units of {units}"
-        )
+    if not abs(z) > PRIOR_CONFLICT:
+        return []
+    column = fit.law.response.column
+    what = fit.model.structure.likelihood.link.words(column)
+    units = "N, D and loss" if column == "loss" else f"its columns and {column}"
+    return [
+        f"prior and data conflict: the mean observed {what} lies {z:+.1f} prior predictive sd"
+        f" from the prior's mean; look at prior_summary and at the units of {units}"
+    ]
+
+
+def _prior_warnings(fit: Fit) -> list[str]:
+    floor = untold_floor(fit)
+    out = [] if floor is None else [floor]
     for factor in fit.model.structure.grouping:
         if 2 < len(factor.levels) < FEW_LEVELS and factor.learned_index:
             out.append(

@@ -342,7 +342,8 @@ def read_pairs(
     """Read the pairs of parameters whose group effects may be correlated."""
     pairs = []
     for pair in card.get("pairs", []):
-        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+        names = [n for n in pair if isinstance(n, str)] if isinstance(pair, list) else []
+        if len(names) != 2 or len(pair) != 2 or pair[0] == pair[1]:
             raise LawError(f'pairs: each is two names, such as ["A", "alpha"], not {pair!r}')
         for name in pair:
             if name not in parameters:

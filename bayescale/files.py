@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -33,3 +34,26 @@ def write_whole(path: Path, content: bytes) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+_MARK = b"\nbayescale sha256 "
+_SEAL = len(_MARK) + 64 + 1
+
+
+def sealed(content: bytes) -> bytes:
+    """Contents of a file with their SHA-256 at the end; HDF5 reads nothing behind its own end."""
+    return content + _MARK + hashlib.sha256(content).hexdigest().encode() + b"\n"
+
+
+def seal_holds(path: Path) -> bool | None:
+    """Whether a file is what it was when it was sealed; None where it has no seal."""
+    told = hashlib.sha256()
+    with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size - _SEAL
+        while left > 0 and (piece := file.read(min(left, 2**20))):
+            told.update(piece)
+            left -= len(piece)
+        end = file.read()
+    if len(end) != _SEAL or not end.startswith(_MARK):
+        return None
+    return told.hexdigest().encode() == end[len(_MARK) : -1]

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale.density import Position
-from bayescale.diagnostics import diagnose, too_many_divergences
+from bayescale.diagnostics import PRIOR_CONFLICT, diagnose, too_many_divergences
 from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
@@ -280,7 +280,7 @@ def fit(
         return complete(framed, position, sampled, settings, mode_notes(starts), again, seconds)
 
     result = attempt(settings, ())
-    if strict and not diagnose(result).ok:
+    if strict and abs(result.prior_z) <= PRIOR_CONFLICT and not diagnose(result).ok:
         used = result.settings
         longer = replace(used, draws=LONGER * used.draws, warmup=LONGER * used.warmup)
         refused = diagnose(result).problems[0].split(";")[0]

@@ -30,7 +30,8 @@ _TOKEN = re.compile(
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>[A-Za-z_][A-Za-z_0-9]*)"
     r"|(?P<text>'[^'\n]*'|\"[^\"\n]*\")"
-    r"|(?P<symbol>\*\*|//|<=|>=|==|!=|[-+*/(),<>=|])"
+    r"|(?P<symbol>\*\*|//|<=|>=|==|!=|[-+*/(),<>=|])",
+    re.ASCII,  # or \d takes any script's digits
 )
 _LOOKALIKES = {"−": "-", "–": "-", "—": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/"}  # noqa: RUF001
 _REFUSED = {

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayescale.averages import Average
 from bayescale.bends import BEND, SCALE, is_weight, weight_name
-from bayescale.cells import labels
+from bayescale.cells import labels, numbers
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates, with_slopes
 from bayescale.errors import DataError
@@ -83,7 +83,7 @@ def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any])
         length = max((len(v) for v in sized.values()), default=0)
         uneven = [k for k, v in sized.items() if len(v) not in (1, length)]
         if uneven:
-            raise DataError(f"the target's columns differ in length: {', '.join(uneven)}")
+            raise DataError(f"the target's columns differ in length: {', '.join(map(str, uneven))}")
         frame = pd.DataFrame({k: np.resize(v, length) for k, v in sized.items()}, dtype=object)
     else:
         frame = pd.DataFrame(targets).copy()
@@ -93,12 +93,12 @@ def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any])
     for variable in fit.law.variables.values():
         column = variable.column
         if column == "C" and "C" not in frame and {"N", "D"} <= set(frame.columns):
-            frame["C"] = 6.0 * frame["N"].astype(float) * frame["D"].astype(float)
+            frame["C"] = 6.0 * numbers(frame["N"])[0] * numbers(frame["D"])[0]
         if column not in frame.columns:
             given = ", ".join(map(str, frame.columns))
             faults.append(f"no column {column!r} ({variable.unit}); the target has {given}")
             continue
-        values = pd.to_numeric(frame[column], errors="coerce")
+        values, _ = numbers(frame[column])
         least = variable.least
         fits = (values > 0) if least is None else (values >= least)
         for i in np.flatnonzero(~(np.isfinite(values.to_numpy(float)) & fits.to_numpy())):
@@ -108,7 +108,7 @@ def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any])
             faults.append(f"target {i + 1}: {column} is {given!r}; give a {number}")
         frame[column] = values.astype(float)
     if "C" in frame.columns:
-        frame["C"] = pd.to_numeric(frame["C"], errors="coerce").astype(float)
+        frame["C"], _ = numbers(frame["C"])
     if faults:
         raise DataError("the target can't be predicted:", tuple(faults))
     return frame.reset_index(drop=True)
@@ -509,7 +509,13 @@ def predict(
 
 
 def _checked_levels(prob: float | Iterable[float]) -> Sequence[float]:
-    levels = [float(p) for p in ([prob] if isinstance(prob, int | float) else prob)]
+    given = [prob] if isinstance(prob, int | float) else list(prob)
+    try:
+        levels = [float(p) for p in given]
+    except (TypeError, ValueError):
+        levels = []
+    if not levels:
+        raise DataError(f"prob is {prob!r}: give probabilities such as (0.5, 0.95)")
     for level in levels:
         if not 0.0 < level < 1.0:
             raise DataError(f"an interval's probability lies between 0 and 1, not {level}")

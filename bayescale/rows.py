@@ -249,12 +249,13 @@ def _refuse_shared_ids(table: pd.DataFrame, source: str) -> None:
     for name in ("N", "seed"):
         if name not in table:
             continue
-        values = table[name].groupby(table["run"], sort=False)
+        column: pd.Series = table[name] if name == "N" else cells.labels(table[name])
+        values = column.groupby(table["run"], sort=False)
         spread = values.nunique(dropna=True)
         if pd.api.types.is_numeric_dtype(table[name]) and name == "N":
             with np.errstate(divide="ignore", invalid="ignore"):
                 spread = (np.log(values.max() / values.min()) > JITTER).astype(int) + 1
-        for run in spread.index[spread > 1][:5]:
+        for run in spread.index[np.asarray(spread > 1)][:5]:
             rows = table.index[table["run"] == run].tolist()
             faults.append(
                 f"{cols.rows_text(rows)}: run {run!r} has more than one {name}; give every run "

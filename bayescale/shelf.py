@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
-import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from bayescale.density import Position
 from bayescale.errors import BayescaleError
+from bayescale.files import write_whole
 from bayescale.quick_convergence import Convergence
 from bayescale.sampling import Sampled, Settings
 
@@ -66,14 +66,9 @@ class Shelf:
             "mode_notes": list(drawn.mode_notes),
             "again": list(drawn.again),
         }
-        handle, temporary = tempfile.mkstemp(dir=self._folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, about=np.array(json.dumps(about)), **arrays)
-            os.replace(temporary, self._folder / f"{name}.npz")
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()
+        np.savez(content, about=np.array(json.dumps(about)), **arrays)
+        write_whole(self._folder / f"{name}.npz", content.getvalue())
 
     def find(self, name: str) -> Drawn | None:
         """A problem finished earlier; None where it is not here or its file is damaged."""
@@ -85,23 +80,27 @@ class Shelf:
                 np.load(stream, allow_pickle=False) as file,
             ):
                 arrays = {key: file[key] for key in file.files}
-            about = json.loads(str(arrays["about"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return _drawn(arrays)
+        except Exception:  # a damaged file makes zipfile and numpy raise errors of many kinds
             return None
-        if about.get("format") != FORMAT:
-            return None
-        parts = (tuple(arrays[f"{part}{k}"] for k in range(about["factors"])) for part in _PARTS)
-        return Drawn(
-            position=Position(arrays["population"], *parts),
-            sampled=Sampled(
-                flat=np.zeros((*arrays["energy"].shape, 0)),
-                **{stat: arrays[stat] for stat in _STATS},
-                compile_seconds=0.0,
-                sampling_seconds=about["seconds"],
-                sampling_cpu_seconds=np.nan,
-            ),
-            convergence=Convergence(*about["convergence"]),
-            settings=Settings(**about["settings"]),
-            mode_notes=tuple(about["mode_notes"]),
-            again=tuple(about["again"]),
-        )
+
+
+def _drawn(arrays: Mapping[str, np.ndarray]) -> Drawn | None:
+    about = json.loads(str(arrays["about"]))
+    if about.get("format") != FORMAT:
+        return None
+    parts = (tuple(arrays[f"{part}{k}"] for k in range(about["factors"])) for part in _PARTS)
+    return Drawn(
+        position=Position(arrays["population"], *parts),
+        sampled=Sampled(
+            flat=np.zeros((*arrays["energy"].shape, 0)),
+            **{stat: arrays[stat] for stat in _STATS},
+            compile_seconds=0.0,
+            sampling_seconds=about["seconds"],
+            sampling_cpu_seconds=np.nan,
+        ),
+        convergence=Convergence(*about["convergence"]),
+        settings=Settings(**about["settings"]),
+        mode_notes=tuple(about["mode_notes"]),
+        again=tuple(about["again"]),
+    )

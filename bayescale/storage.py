@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +16,7 @@ import xarray as xr
 
 from bayescale.averages import Average
 from bayescale.errors import BayescaleError
+from bayescale.files import seal_holds, sealed, write_whole
 from bayescale.fitting import Fit, correlates, noise_pool
 from bayescale.law import Law
 from bayescale.model_from_runs import build_model
@@ -82,22 +81,10 @@ def save(fit: Fit | Average, path: str | Path) -> Path:
     if path.is_dir():
         raise BayescaleError(f"{path} is a folder; name a file in it, such as {path / 'fit.nc'}")
     tree = _packed_average(fit) if isinstance(fit, Average) else _packed(fit)
-    folder = path.parent
-    if not folder.is_dir():
-        raise BayescaleError(f"the folder {folder} does not exist")
-    try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise BayescaleError(f"{folder} can't be written: {error.strerror}") from None
-    os.close(handle)
-    try:
-        tree.to_netcdf(temporary, engine="h5netcdf")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    if not path.parent.is_dir():
+        raise BayescaleError(f"the folder {path.parent} does not exist")
+    # HDF5 crashes where a disk is full, so it writes to memory, and Python to the disk.
+    return write_whole(path, sealed(bytes(tree.to_netcdf(engine="h5netcdf"))))
 
 
 def _packed(fit: Fit) -> xr.DataTree:
@@ -106,6 +93,7 @@ def _packed(fit: Fit) -> xr.DataTree:
         raise BayescaleError("a law that is a Python function can't be saved; write it as a card")
     meta = {
         "format": FORMAT,
+        "sealed": True,
         "law": fit.law.text,
         "table": _table_text(fit.runs.table),
         "table_sha256": "",
@@ -135,7 +123,7 @@ def _packed_average(mixed: Average) -> xr.DataTree:
     """Every fit's tree as a branch, by number, with names and weights at the root."""
     branches = {f"fit_{k}": _packed(fit) for k, fit in enumerate(mixed.fits.values())}
     tree = xr.DataTree(children=branches)
-    about = {"format": FORMAT, "weights": dict(mixed.weights)}
+    about = {"format": FORMAT, "sealed": True, "weights": dict(mixed.weights)}
     tree.attrs = {"bayescale_average": json.dumps(about)}
     return tree
 
@@ -178,40 +166,52 @@ def load(path: str | Path) -> Fit | Average:
     if path.is_dir():
         raise BayescaleError(f"{path} is a folder, not a saved fit")
     try:
+        whole = seal_holds(path)
+    except OSError as error:
+        raise BayescaleError(f"{path} can't be read: {error.strerror}") from None
+    if whole is False:  # told before HDF5, which trusts what it reads, has seen it
+        raise BayescaleError(f"{path} is damaged: it does not match its checksum")
+    try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             tree = opened.load()
-        if "bayescale_average" in tree.attrs:
-            about = json.loads(tree.attrs["bayescale_average"])
-            _check_format(about, path)
-            weights = {str(name): float(w) for name, w in about["weights"].items()}
-            fits = {
-                name: _unpacked(tree.children[f"fit_{k}"].copy(), path)
-                for k, name in enumerate(weights)
-            }
-            return Average(fits, weights)
-        return _unpacked(tree, path)
-    except BayescaleError:
-        raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        raise BayescaleError(
-            f"{path} is not a fit that bayescale saved, or is damaged ({type(error).__name__})"
-        ) from None
-
-
-def _check_format(meta: Mapping[str, Any], path: Path) -> None:
-    if meta.get("format") != FORMAT:
-        given = meta.get("format")
+        average = tree.attrs.get("bayescale_average")
+        meta = json.loads(tree.attrs["bayescale"] if average is None else average)
+        given, cut = meta.get("format"), bool(meta.get("sealed")) and whole is None
+    except Exception as error:  # whatever a file from elsewhere makes HDF5 and xarray do
+        raise _no_fit(path, error) from error
+    if cut:
+        raise BayescaleError(f"{path} is damaged: its end, with the checksum, is missing")
+    if given != FORMAT:
         older = isinstance(given, int) and given < FORMAT
         remedy = "fit again and save" if older else "update bayescale"
         raise BayescaleError(
             f"{path} has format {given!r}, and this bayescale reads {FORMAT}: {remedy}"
         )
+    try:
+        return _fit(path, tree, meta) if average is None else _average(path, tree, meta)
+    except BayescaleError:
+        raise
+    except Exception as error:
+        raise _no_fit(path, error) from error
 
 
-def _unpacked(tree: xr.DataTree, path: Path) -> Fit:
-    """The fit that a tree made by `_packed` holds."""
-    meta = json.loads(tree.attrs["bayescale"])
-    _check_format(meta, path)
+def _no_fit(path: Path, error: Exception) -> BayescaleError:
+    kind = type(error).__name__
+    return BayescaleError(f"{path} is not a fit that bayescale saved, or is damaged ({kind})")
+
+
+def _average(path: Path, tree: xr.DataTree, about: Mapping[str, Any]) -> Average:
+    """Put an average together again from the branches that `_packed_average` made."""
+    weights = {str(name): float(w) for name, w in about["weights"].items()}
+    fits = {}
+    for k, name in enumerate(weights):
+        branch = tree.children[f"fit_{k}"].copy()
+        fits[name] = _fit(path, branch, json.loads(branch.attrs["bayescale"]))
+    return Average(fits, weights)
+
+
+def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
+    """Put a fit together again from its draws and from what is said of it."""
     if hashlib.sha256(meta["table"].encode()).hexdigest() != meta["table_sha256"]:
         raise BayescaleError(f"{path} is damaged: its table of runs does not match its checksum")
     law = Law.from_text(meta["law"])
@@ -226,7 +226,7 @@ def _unpacked(tree: xr.DataTree, path: Path) -> Fit:
         correlate=meta["correlate"],
     )
     tree.attrs = {"made_with": json.dumps(meta["versions"])}
-    return Fit(
+    fit = Fit(
         law=law,
         runs=Runs(
             table, meta["source"], tuple(meta["run_notes"]), meta["renamed"], meta.get("units", {})
@@ -239,3 +239,33 @@ def _unpacked(tree: xr.DataTree, path: Path) -> Fit:
         mode_notes=tuple(meta["mode_notes"]),
         seconds=meta["seconds"],
     )
+    _check_draws(path, fit)
+    return fit
+
+
+def _check_draws(path: Path, fit: Fit) -> None:
+    """Refuse draws that are not of this law, these groups and these rows."""
+    structure, position = fit.model.structure, fit.position
+    expected: list[tuple[int, ...]] = [(len(structure.free),)]
+    for factor in structure.factors:
+        expected += [
+            (len(factor.levels), len(factor.varied)),
+            (len(factor.learned_index),),
+            (len(factor.pairs),),
+        ]
+    arrays = [position.population]
+    for parts in zip(position.effects, position.log_sd, position.corr, strict=True):
+        arrays += parts
+    stats = fit.data["sample_stats"].dataset
+    of_rows = fit.data["log_likelihood_rows"].dataset.sizes
+    (rows,) = (size for name, size in of_rows.items() if name not in ("chain", "draw"))
+    shape = (stats.sizes["chain"] * stats.sizes["draw"],)
+    fits = all(
+        values.size == 0 or values.shape == (*shape, *rest)
+        for values, rest in zip(arrays, expected, strict=True)
+    )
+    told = {"diverging", "energy", "n_steps"} <= set(stats)
+    if not (fits and told and rows == len(fit.runs) and "posterior" in fit.data.children):
+        raise BayescaleError(f"{path} is damaged: its draws are not of the law and rows it names")
+    if not all(np.isfinite(values).all() for values in arrays):
+        raise BayescaleError(f"{path} is damaged: some of its draws are not finite")

@@ -9,6 +9,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.diagnostics import flat_draws
+from bayescale.symptoms import funnel
 
 
 def altered(fit, change):
@@ -81,7 +82,46 @@ def test_prior_summary_shows_shares_and_users_units(small_fit):
 def test_a_prior_far_from_the_data_is_named(small_fit):
     assert abs(small_fit.prior_z) < 3
     wrong = replace(small_fit, prior_z=-7.0)
-    assert any("prior and data conflict" in w for w in bs.diagnose(wrong).warnings)
+    diagnosis = bs.diagnose(wrong)
+    assert not diagnosis.ok
+    assert any("prior and data conflict" in p and "units" in p for p in diagnosis.problems)
+
+
+def test_chains_at_rest_in_two_places_are_called_modes(small_fit):
+    def part(data):
+        data["posterior"]["alpha"].values[2:] += 0.5
+
+    def wander(data):
+        values = data["posterior"]["alpha"].values
+        values += np.linspace(0.0, 1.0, values.shape[1])
+
+    assert any("several modes" in p for p in bs.diagnose(altered(small_fit, part)).problems)
+    wandering = bs.diagnose(altered(small_fit, wander))
+    assert not wandering.ok
+    assert not any("several modes" in p for p in wandering.problems)
+
+
+def test_divergences_where_a_spread_is_small_are_called_a_funnel():
+    rng = np.random.default_rng(0)
+    draws = np.exp(rng.normal(size=(4, 500, 2)))
+    low = draws[..., 1] < np.quantile(draws[..., 1], 0.05)
+    names = ["alpha", "sd(E|family)"]
+    assert "sd(E|family) is small, a funnel" in (funnel(names, draws, low) or "")
+    assert funnel(names, draws, rng.random((4, 500)) < 0.05) is None
+    assert funnel(["alpha", "beta"], draws, low) is None
+
+
+def test_a_floor_as_wide_as_its_prior_is_named(small_fit):
+    """Two families over two decades tell the floor; a posterior as wide as the prior does not."""
+    assert not any("don't tell the floor" in w for w in bs.diagnose(small_fit).warnings)
+
+    def blur(data):
+        values = data["posterior"]["E"].values
+        rng = np.random.default_rng(0)
+        values[:] = values.mean() * np.exp(0.4 * rng.standard_normal(values.shape))
+
+    blurred = bs.diagnose(altered(small_fit, blur))
+    assert any("don't tell the floor E" in w and "prior=" in w for w in blurred.warnings)
 
 
 def test_nouns_print_in_a_line(small_fit):

@@ -31,7 +31,7 @@ model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
-fitting averages diagnostics storage shelf many_fits machine
+symptoms fitting averages diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables

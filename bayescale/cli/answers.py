@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,7 +95,7 @@ def columns_of(fit: Fit) -> tuple[list[str], list[str]]:
 def read_targets(path: str, fit: Fit) -> pd.DataFrame:
     """Read a CSV with a row for each target; labels stay text."""
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(fit.groups, str))
+        table = pd.read_csv(Path(path), dtype=dict.fromkeys(fit.groups, str))
     except ValueError as error:  # pandas' own kinds: empty, ragged, not text
         raise BayescaleError(f"{path}: is not a CSV table: {error}") from error
     if table.empty:

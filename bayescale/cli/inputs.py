@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,8 @@ def checked_destination(out: Path | None) -> Path | None:
         raise BayescaleError(f"--out {out}: is a folder; name a file in it")
     if out is not None and not out.parent.is_dir():
         raise BayescaleError(f"--out {out}: the folder {out.parent} does not exist")
+    if out is not None and not os.access(out.parent, os.W_OK):
+        raise BayescaleError(f"--out {out}: the folder {out.parent} can't be written")
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,7 +97,7 @@ def _goal(name: str | None, where: dict[str, Any], by: str) -> Any:
 
 def _read_pool(path: str, fit: Fit) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(fit.groups, str))
+        table = pd.read_csv(Path(path), dtype=dict.fromkeys(fit.groups, str))
     except ValueError as error:  # pandas' own kinds: empty, ragged, not text
         raise BayescaleError(f"{path}: is not a CSV table: {error}") from error
     if table.empty:

@@ -1,0 +1,102 @@
+"""What a sick posterior looks like, in plain words: modes, funnels, floors that no data tell.
+
+Each function takes draws and gives a sentence with its remedy, or nothing; `diagnose` asks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bayescale.fitting import Fit
+
+APART = 3.0  # chains' own sds between their means
+SETTLED = 1.0  # own sds between the halves of a chain
+GATHERED = 0.5  # of the divergent draws, in the lowest tenth of a spread
+UNTOLD = 0.9  # posterior sd over prior sd
+
+
+def separate_modes(names: Sequence[str], draws: np.ndarray) -> str | None:
+    """Chains that are each at rest, but in different places.
+
+    Parameters
+    ----------
+    names : sequence of str
+    draws : array, shape (chain, draw, parameter)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> draws = rng.normal(size=(4, 200, 1))
+    >>> separate_modes(["b"], draws)
+    >>> draws[2:] += 10.0
+    >>> separate_modes(["b"], draws).split(":")[0]
+    'chains stay in different places'
+    """
+    middle = draws.shape[1] // 2
+    if not middle:
+        return None
+    means, sds = draws.mean(axis=1), draws.std(axis=1)
+    own = np.maximum(np.median(sds, axis=0), 1e-300)
+    halves = np.abs(draws[:, :middle].mean(axis=1) - draws[:, middle:].mean(axis=1))
+    settled = np.all(halves < SETTLED * own, axis=0)
+    gap = np.where(settled, np.ptp(means, axis=0) / own, 0.0)
+    worst = int(np.argmax(gap))
+    if not gap[worst] > APART:
+        return None
+    low, high = means[:, worst].min(), means[:, worst].max()
+    return (
+        f"chains stay in different places: {names[worst]} is {low:.3g} in one and {high:.3g} in"
+        f" another, each at rest, so the posterior has several modes (as where two breaks change"
+        f" places) and no draw says how likely each is; give priors that tell them apart, or a"
+        f" simpler law"
+    )
+
+
+def funnel(names: Sequence[str], draws: np.ndarray, diverging: np.ndarray) -> str | None:
+    """Divergences that gather where a spread between groups is small.
+
+    Parameters
+    ----------
+    draws : array, shape (chain, draw, parameter)
+    diverging : array of bool, shape (chain, draw)
+    """
+    if not diverging.any():
+        return None
+    for k, name in enumerate(names):
+        if name.startswith("sd("):
+            small = draws[..., k] <= np.quantile(draws[..., k], 0.1)
+            if np.mean(small[diverging]) > GATHERED:
+                return (
+                    f"divergences gather where {name} is small, a funnel: give that spread a prior"
+                    f" away from 0, pool fewer parameters, or pool none of it (pool=)"
+                )
+    return None
+
+
+def untold_floor(fit: Fit) -> str | None:
+    """A floor whose posterior is as wide as its prior: far predictions rest on the prior."""
+    structure = fit.model.structure
+    trade = structure.trade
+    if trade is None or trade[0] not in structure.free:
+        return None
+    parameter = structure.parameters[trade[0]]
+    posterior = fit.data["posterior"].dataset
+    if parameter.name not in posterior or parameter.prior.support[0] < 0.0:
+        return None
+
+    def spread(quantiles: np.ndarray) -> float:
+        return float(np.log(quantiles[1] / quantiles[0])) / 2.0
+
+    prior = spread(parameter.prior.quantile([0.16, 0.84]))
+    after = spread(np.quantile(posterior[parameter.name].to_numpy(), [0.16, 0.84]))
+    if not after > UNTOLD * prior:
+        return None
+    return (
+        f"the data don't tell the floor {parameter.name}: its posterior is as wide as its prior"
+        f" ({after:.2f} and {prior:.2f} in log), and predictions far beyond the data rest on that"
+        f" prior; add runs over more decades, or a prior from elsewhere (prior=)"
+    )

@@ -1,0 +1,253 @@
+"""Simulation-based calibration of every card through `bs.fit_many`, and bugs that it must catch.
+
+    python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--minutes 5]
+    python tests/studies/sbc.py planted [--bug NAME ...] [--repeats 10] [--replicates 200 50]
+    python tests/studies/sbc.py list
+    python tests/studies/sbc.py summary
+
+A configuration is LAW/NOISE/POOLING/DISCREPANCY. `power_law` and `chinchilla` stand for every
+noise, pooling and discrepancy that ships (200 replicates), every other card for its defaults (50).
+Truths and runs are drawn from the card's prior at a fixed reference; each table is fitted; the
+rank of the truth among 99 thinned draws is kept for every parameter, the log likelihood, a
+prediction beyond the data, which group is better there, and the best N. Ranks stand in
+`results/sbc/CONFIG.csv`, a row a replicate, in chunks of 25 that are not run again;
+`results/sbc.csv` has a row a quantity.
+
+p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
+min(p) times the number of quantities is below 0.01. Refused fits keep their ranks and are counted.
+
+`planted`: see `sbc_parts/planted.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from itertools import product
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from record import RESULTS, provenance, read, without, write  # noqa: E402
+
+MOST = 99
+CHUNK = 25
+RANKS = RESULTS / "sbc"
+FOUND = RESULTS / "sbc.csv"
+LEVEL = 0.01
+WIDE = ("power_law", "chinchilla")
+NOISES = ("t", "normal", "t+scale")
+POOLS = ("card", "complete", "none")
+DISCREPANCIES = ("none", "bend")
+
+
+def configurations() -> list[str]:
+    """Names, in the order in which they are run: defaults first."""
+    from bayescale.catalog import laws
+
+    first = [f"{law}/card/card/none" for law in WIDE]
+    others = [f"{name}/card/card/none" for name in laws()["name"] if name not in WIDE]
+    wide = [
+        f"{law}/{noise}/{pool}/{bend}"
+        for law, bend, pool, noise in product(WIDE, DISCREPANCIES, POOLS, NOISES)
+        if not (noise == "t" and pool == "card" and bend == "none")
+    ]
+    return [*first, *others, *wide]
+
+
+def wanted(config: str) -> int:
+    return 200 if config.split("/")[0] in WIDE else 50
+
+
+def asked(config: str):
+    """The question of a configuration."""
+    from sbc_parts.simulate import question
+
+    from bayescale.catalog import load_law
+    from tests.test_models import place, scales
+
+    name, noise, pool, bend = config.split("/")
+    law = load_law(name)
+    options = {
+        "noise": None if noise == "card" else noise,
+        "pool": None if pool == "card" else pool,
+        "discrepancy": bend,
+    }
+    return question(law, options, place(law), scales(law))
+
+
+def chunk(config: str, start: int, size: int) -> pd.DataFrame:
+    """Ranks of some replicates."""
+    from sbc_parts.simulate import draw, quantities
+
+    import bayescale as bs
+
+    asked_for = asked(config)
+    seed = zlib.crc32(f"{config} {start}".encode())
+    rng = np.random.default_rng(seed)
+    truths = draw(asked_for, rng, size)
+    began = process_time()
+    with asked_for.reference_held():
+        many = bs.fit_many(
+            asked_for.law, truths.tables, seed=seed % 2**31, progress=False, **asked_for.options
+        )
+    seconds = (process_time() - began) / size
+    rows = []
+    for i, (framed, drawn) in enumerate(zip(many._framed, many._drawn, strict=True)):
+        keep = np.linspace(0, len(drawn.position.population) - 1, MOST).round().astype(int)
+        posterior = drawn.position._replace(
+            population=drawn.position.population[keep],
+            **{
+                part: tuple(a[keep] for a in getattr(drawn.position, part))
+                for part in ("effects", "log_sd", "corr")
+            },
+        )
+        truth = truths.position._replace(
+            population=truths.position.population[i : i + 1],
+            **{
+                part: tuple(a[i : i + 1] for a in getattr(truths.position, part))
+                for part in ("effects", "log_sd", "corr")
+            },
+        )
+        after = quantities(asked_for, framed.model, posterior)
+        before = quantities(asked_for, framed.model, truth)
+        stored = drawn.sampled.log_likelihood.reshape(-1)[keep]
+        row = {
+            "replicate": start + i,
+            "ok": bool(many.table["ok"].iloc[i]),
+            "redrawn": truths.redrawn / size,
+            "inexact": float(np.max(np.abs(stored - after["log_likelihood"]))),
+            "seconds": seconds,
+        }
+        for name in before:
+            if name in after:
+                ties = rng.integers(0, int(np.sum(after[name] == before[name][0])) + 1)
+                row[name] = int(np.sum(after[name] < before[name][0])) + int(ties)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def ranks_file(config: str) -> Path:
+    return RANKS / f"{config.replace('/', '-').replace('+', '_')}.csv"
+
+
+TOLD = ("replicate", "ok", "redrawn", "inexact", "seconds")
+
+
+def judge(config: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A row a quantity."""
+    from sbc_parts.bands import ecdf_p_value
+
+    names = [c for c in table if c not in TOLD]
+    rows = []
+    for name in names:
+        ranks = table[name].dropna().to_numpy().astype(int)
+        rows.append(
+            {
+                "config": config,
+                "quantity": name,
+                "replicates": len(ranks),
+                "refused": int((~table["ok"]).sum()),
+                "p": ecdf_p_value(ranks, MOST),
+                "mean_rank": ranks.mean() / MOST,
+                "inexact": table["inexact"].max(),
+                "cpu_seconds": table["seconds"].mean(),
+                **provenance(0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def run(configs: list[str], replicates: int | None, minutes: float) -> None:
+    began = perf_counter()
+    for config in configs:
+        goal = replicates or wanted(config)
+        table = read(ranks_file(config))
+        while len(table) < goal:
+            if perf_counter() - began > 60 * minutes:
+                return
+            size = min(CHUNK, goal - len(table))
+            try:
+                new = chunk(config, len(table), size)
+            except Exception as error:
+                print(f"{config}: {type(error).__name__}: {error}"[:400], flush=True)
+                row = {"config": config, "quantity": "FAILED", "failed": f"{error}"[:200]}
+                row |= provenance(0)
+                write(
+                    FOUND,
+                    pd.concat([without(read(FOUND), {"config": config}), pd.DataFrame([row])]),
+                )
+                break
+            table = pd.concat([table, new], ignore_index=True)
+            write(ranks_file(config), table)
+            judged = judge(config, table)
+            write(FOUND, pd.concat([without(read(FOUND), {"config": config}), judged]))
+            worst = judged.loc[judged["p"].idxmin()]
+            print(
+                f"{config}: {len(table)} of {goal}, {judged['refused'].iloc[0]} refused,"
+                f" smallest p {worst['p']:.4f} ({worst['quantity']}) of {len(judged)},"
+                f" {new['seconds'].mean():.2f} processor s a fit",
+                flush=True,
+            )
+
+
+def summary() -> None:
+    table = read(FOUND)
+    failed = table[table["quantity"] == "FAILED"]
+    groups = table[table["quantity"] != "FAILED"].groupby("config", sort=False)
+    told = groups.agg(
+        quantities=("p", "size"),
+        replicates=("replicates", "max"),
+        refused=("refused", "max"),
+        smallest_p=("p", "min"),
+        inexact=("inexact", "max"),
+        cpu_seconds=("cpu_seconds", "mean"),
+    )
+    told["verdict"] = np.where(
+        told["smallest_p"] * told["quantities"] < LEVEL, "FAILS", "calibrated"
+    )
+    told["complete"] = [n >= wanted(c) for c, n in told["replicates"].items()]
+    print(told.to_string())
+    for _, row in failed.iterrows():
+        print(f"{row['config']}: could not be run: {row['failed']}")
+    left = [c for c in configurations() if c not in told.index]
+    print(f"{len(told)} configurations, {len(left)} not run yet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("--config", nargs="+")
+    running.add_argument("--replicates", type=int)
+    running.add_argument("--minutes", type=float, default=5.0)
+    planting = commands.add_parser("planted")
+    planting.add_argument("--bug", nargs="+")
+    planting.add_argument("--repeats", type=int, default=10)
+    planting.add_argument("--replicates", type=int, nargs="+", default=[200, 50])
+    planting.add_argument("--minutes", type=float, default=5.0)
+    commands.add_parser("list")
+    commands.add_parser("summary")
+    given = parser.parse_args()
+    if given.command == "run":
+        run(given.config or configurations(), given.replicates, given.minutes)
+    elif given.command == "planted":
+        from sbc_parts.planted import study
+
+        study(given.bug, given.repeats, given.replicates, given.minutes)
+    elif given.command == "list":
+        print("\n".join(configurations()))
+    else:
+        summary()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""A catalogue of sick fits: each must be named in plain words with its remedy, and refused.
+
+    python tests/studies/sick.py run [--case NAME ...] [--minutes 5]
+    python tests/studies/sick.py healthy
+    python tests/studies/sick.py summary
+
+`run` fits each sick case without `strict`, asks `diagnose`, saves the fit, and asks the command
+line for an allocation or a prediction, which must end with status 1, and with `--force` answer and
+say so. `healthy` counts false alarms among the fits of `sbc.py run` with the default settings of
+`power_law` and `chinchilla`, 200 each, whose data come from the models themselves. Results stand
+in `results/sick.csv`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+
+from record import RESULTS, provenance, read, without, write  # noqa: E402
+
+FOUND = RESULTS / "sick.csv"
+
+
+@dataclass(frozen=True)
+class Sick:
+    """A fit that should not be trusted, what must be said of it, and whether it is refused."""
+
+    about: str
+    make: Callable[[], tuple[Any, pd.DataFrame, dict[str, Any]]]
+    words: tuple[str, ...]
+    refused: bool = True
+
+
+def _curve(n: int, low: float, high: float, loss: Callable, sd: float = 0.01) -> pd.DataFrame:
+    x = np.geomspace(low, high, n)
+    scatter = np.exp(sd * np.random.default_rng(3).standard_normal(n))
+    return pd.DataFrame({"C": x, "D": x, "N": x, "loss": loss(x) * scatter})
+
+
+def _law(name: str) -> Any:
+    import bayescale as bs
+
+    return bs.load_law(name)
+
+
+def unidentified_floor() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Less than a decade, and no bend."""
+    return _law("power_law"), _curve(8, 1e8, 5e8, lambda x: 60 * x**-0.15), {}
+
+
+def funnel() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Many families of two runs each, all alike; steps too long for the narrow part."""
+    table = pd.concat(
+        [
+            _curve(2, 1e7, 1e9, lambda x: 1.5 + 30 * x**-0.3).assign(family=f"f{k}")
+            for k in range(12)
+        ],
+        ignore_index=True,
+    )
+    rng = np.random.default_rng(8)
+    table["C"] *= np.exp(rng.uniform(-0.5, 0.5, len(table)))
+    return _law("power_law"), table, {"target_accept": 0.5, "draws": 300, "warmup": 60}
+
+
+def swapped_breaks() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Two breaks a decade apart, either of which may be the first."""
+
+    def loss(x: np.ndarray) -> np.ndarray:
+        bent = (1 + (x / 3e6) ** 4) ** -0.06 * (1 + (x / 1e8) ** 4) ** 0.05
+        return 0.5 + 3 * x**-0.05 * bent
+
+    return _law("bnsl_2"), _curve(24, 1e5, 1e10, loss, sd=0.002), {"draws": 200, "warmup": 100}
+
+
+def prior_conflict() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """A floor in bits where the losses are in nats, and more."""
+    law = _law("power_law")
+    table = _curve(10, 1e6, 1e10, lambda x: 1.5 + 30 * x**-0.3)
+    prior = {"E": "LogNormal(log(30), 0.05)"}
+    return law, table, {"prior": prior, "draws": 300, "warmup": 300}
+
+
+def unconverged() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """A handful of draws."""
+    table = _curve(10, 1e6, 1e10, lambda x: 1.5 + 30 * x**-0.3)
+    return _law("power_law"), table, {"draws": 25, "warmup": 5}
+
+
+TWO_MODES = """
+name = "mirrored"
+title = "An exponent that is a square: its root may have either sign"
+formula = "E + A * (x / 1e8)**-(b * b)"
+cite = "nobody"
+unverified = "a study"
+varies = "1"
+[variables]
+x = { column = "C", unit = "FLOP", about = "scale" }
+[parameters.E]
+share = "E"
+of = "smallest"
+prior = "LogNormal(log(0.6), 0.4)"
+about = "the floor"
+[parameters.A]
+prior = "LogNormal(log(0.5), 1.0)"
+about = "height at 1e8"
+[parameters.b]
+prior = "Normal(0, 0.7)"
+about = "root of the exponent"
+"""
+
+
+def two_modes() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Two mirrored modes with nothing between."""
+    import bayescale as bs
+
+    table = _curve(16, 1e6, 1e10, lambda x: 1.5 + 0.5 * (x / 1e8) ** -0.3)
+    return bs.Law.from_text(TWO_MODES), table, {"draws": 500, "warmup": 300}
+
+
+CASES = {
+    "unidentified floor": Sick(
+        "8 runs over 0.7 decades of a straight power law",
+        unidentified_floor,
+        ("don't tell the floor", "prior"),
+        refused=False,
+    ),
+    "funnel": Sick(
+        "12 families of 2 runs, spreads near 0, long steps", funnel, ("funnel", "pool"), True
+    ),
+    "swapped breaks": Sick(
+        "bnsl_2, two breaks", swapped_breaks, ("chains", "priors that tell them apart"), True
+    ),
+    "prior-data conflict": Sick(
+        "a floor of 30 where losses are 2",
+        prior_conflict,
+        ("prior and data conflict", "units"),
+        True,
+    ),
+    "unconverged": Sick("25 draws after 5", unconverged, ("effective draws", "run longer"), True),
+    "two modes": Sick(
+        "an exponent that is a square", two_modes, ("several modes", "priors that tell"), True
+    ),
+}
+
+
+def _asked(path: Path, force: bool) -> tuple[int, str]:
+    """Ask the command line for a prediction."""
+    from bayescale.cli import main
+
+    words = ["predict", str(path), "--at", "C=1e12,D=1e12,N=1e12,family=f0", "--json"]
+    said, printed = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
+        status = main([*words, *(["--force"] if force else [])])
+    return status, printed.getvalue() + said.getvalue()
+
+
+def run(names: list[str], minutes: float) -> None:
+    import bayescale as bs
+
+    began = perf_counter()
+    for name in names:
+        table = read(FOUND)
+        if len(table) and (table["case"] == name).any():
+            continue
+        if perf_counter() - began > 60 * minutes:
+            return
+        case = CASES[name]
+        law, runs, options = case.make()
+        fit = bs.fit(law, runs, progress=False, strict=False, **options)
+        diagnosis = bs.diagnose(fit)
+        said = " | ".join([*diagnosis.problems, *diagnosis.warnings])
+        with tempfile.TemporaryDirectory() as folder:
+            path = bs.save(fit, Path(folder) / "fit.nc")
+            status, _ = _asked(path, force=False)
+            forced, answer = _asked(path, force=True)
+        row = {
+            "case": name,
+            "about": case.about,
+            "ok": diagnosis.ok,
+            "named": all(word in said for word in case.words),
+            "refused": not diagnosis.ok and status == 1,
+            "forced": forced == 0 and (diagnosis.ok or "forced" in answer.lower()),
+            "as_expected": (not diagnosis.ok) == case.refused,
+            "said": said[:1500],
+            **provenance(0),
+        }
+        print({k: row[k] for k in ("case", "named", "refused", "forced", "said")}, flush=True)
+        write(FOUND, pd.concat([without(read(FOUND), {"case": name}), pd.DataFrame([row])]))
+
+
+def healthy() -> None:
+    """False alarms among fits of data from the model itself."""
+    from sbc import ranks_file
+
+    rows = []
+    for config in ("power_law/card/card/none", "chinchilla/card/card/none"):
+        table = read(ranks_file(config))
+        alarms = int((~table["ok"]).sum()) if len(table) else 0
+        rows.append(
+            {"case": f"healthy: {config}", "fits": len(table), "alarms": alarms, **provenance(0)}
+        )
+        print(rows[-1])
+        write(FOUND, without(read(FOUND), {"case": rows[-1]["case"]}))
+    write(FOUND, pd.concat([read(FOUND), pd.DataFrame(rows)]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run")
+    running.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
+    running.add_argument("--minutes", type=float, default=5.0)
+    commands.add_parser("healthy")
+    commands.add_parser("summary")
+    given = parser.parse_args()
+    if given.command == "run":
+        run(given.case, given.minutes)
+    elif given.command == "healthy":
+        healthy()
+    else:
+        print(read(FOUND).drop(columns=["command", "versions"]).to_string())
+
+
+if __name__ == "__main__":
+    main()
