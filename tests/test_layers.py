@@ -29,7 +29,7 @@ fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
-goals evidence knowing choosing_runs ladder_plans
+goals misfit evidence knowing choosing_runs ladder_plans
 plots
 reporting
 demo cli
