@@ -46,7 +46,7 @@ SUMMARY = record.RESULTS / "decisions.csv"
 LAWS = ("chinchilla", "bottleneck", "kaplan", "overtraining")
 RUNS = (6, 9, 12, 24)
 BEYOND = (10.0, 100.0, 1000.0)
-TOGETHER = 16  # simulations of each length fitted at once
+TOGETHER = 4  # simulations of each length fitted at once
 DRAWS = 1000  # that decide
 MANY = 2000.0  # effective draws, for nested Monte Carlo
 
@@ -151,7 +151,7 @@ def run(simulations: int, seed: int, laws: list[str], store: Path, out: Path) ->
                 )
                 for row in decide(fit, law, ladder)
             ]
-            made = pd.DataFrame(rows).assign(**record.provenance(seed))
+            made = pd.DataFrame(rows).assign(commit=record.commit())
             record.write(out, pd.concat([record.without(there, key), made]))
             print(f"{name}: {min(start + TOGETHER, each)} of {each} a length", flush=True)
 
@@ -173,7 +173,7 @@ def evsi(simulations: int, seed: int, laws: list[str], store: Path, out: Path) -
                 continue
             made = pd.DataFrame(judged(name, fit, ladder, np.random.default_rng([seed, number])))
             made = made.assign(**key, simulation=seed + number, ok=good)
-            made = made.assign(**record.provenance(seed))
+            made = made.assign(commit=record.commit())
             record.write(out, pd.concat([record.read(out), made]))
             print(f"{name}: {number + 1} of {each}", flush=True)
 
@@ -251,12 +251,15 @@ def summary(simulations: Path, values: Path, out: Path) -> None:
             np.abs(binned["p"] - binned["best"]) <= 3 * error + 1.0 / binned["n"]
         )
         print(binned.to_string(float_format="%.3f"))
+        told = binned.reset_index(drop=True).assign(**record.provenance(0))
+        record.write(out.with_name("decisions_chances.csv"), told)
         print(f"95% of N holds the true optimum in {table['N_inside'].mean():.1%}")
     found = record.read(values)
     if len(found):
         agreement = compared(found)
         print(agreement.to_string(index=False, float_format="%.3f"))
-        record.write(out.with_name("decisions_evsi_summary.csv"), agreement)
+        told = agreement.assign(**record.provenance(0))
+        record.write(out.with_name("decisions_evsi_summary.csv"), told)
 
 
 def main() -> None:
