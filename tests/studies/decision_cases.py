@@ -60,7 +60,8 @@ def table_of(name: str) -> pd.DataFrame:
 
 def fitted(law: str, table: pd.DataFrame) -> Fit:
     """A fit with default settings, refused or not; refusals are in the rows."""
-    return fit(load_law(law), read_runs(table), progress=False, strict=False)
+    card = load_law(law)
+    return fit(card, read_runs(table, law=card), progress=False, strict=False)
 
 
 def quality(made: Fit) -> Row:
