@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale import misfit
 from bayescale.allocation import straight
 from bayescale.costs import Cost, SixND
 from bayescale.errors import DataError
@@ -37,6 +38,7 @@ def next_runs(
     weights: Mapping[str, float] | None = None,
     new_groups: str = "error",
     seed: int = 0,
+    stray: float = 0.0,
 ) -> pd.DataFrame:
     """Rank candidate runs by what they are worth to a goal, less what they cost.
 
@@ -74,6 +76,10 @@ def next_runs(
         "sample" allows candidates of groups that the fit has not seen.
     seed
         Of the results that are imagined.
+    stray
+        How fast the law may depart from what holds where the decision lies: sd of its slope in
+        log loss after one decade outside (`bayescale.misfit`, whose scale is 0.05). 0 takes the
+        law as exact, so that many small runs far from the decision may seem to settle it.
 
     Returns
     -------
@@ -117,6 +123,7 @@ def next_runs(
         weights=weights,
         new_groups=new_groups,
         seed=seed,
+        stray=stray,
     )
 
 
@@ -134,6 +141,7 @@ def next_runs_with(
     weights: Mapping[str, float] | None = None,
     new_groups: str = "error",
     seed: int = 0,
+    stray: float = 0.0,
 ) -> pd.DataFrame:
     """Rank with given functions for draws; see `next_runs`."""
     if rule not in ("net", "rate"):
@@ -142,6 +150,8 @@ def next_runs_with(
         raise DataError(f"batch is {batch}: choose one run or more")
     if budget is not None and not budget > 0:
         raise DataError(f"budget is {budget!r}: give a positive number, such as 1e21")
+    if not (np.isfinite(stray) and stray >= 0):
+        raise DataError(f"stray is {stray!r}: give 0 or more, such as {misfit.SCALE}")
     if worth is not None and not (np.isfinite(worth) and worth > 0):
         raise DataError(f"worth is {worth!r}: give a positive number of cost a unit of value")
     pool = _pool(candidates)
@@ -150,7 +160,7 @@ def next_runs_with(
     asked = read_goal(goal)
     if isinstance(asked, Allocate):
         fits = {name: straight(one) for name, one in fits.items()}
-    evidence = gather(draws, fits, pool, asked, weights, new_groups, seed)
+    evidence = gather(draws, fits, pool, asked, weights, new_groups, seed, stray)
     judge = Judge(asked, evidence, seed)
     perfect = judge.perfect
     limit = float(np.inf if budget is None else budget)

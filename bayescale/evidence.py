@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import criteria
+from bayescale import criteria, misfit
 from bayescale.errors import DataError
 from bayescale.goals import Draws, Goal, Knowledge, Stakes, VOptimal
 from bayescale.information import Worth, evpi, evsi, variance_reduction
@@ -59,8 +59,13 @@ def gather(
     weights: Mapping[str, float] | None = None,
     new_groups: str = "error",
     seed: int = 0,
+    stray: float = 0.0,
 ) -> Evidence:
-    """Draw what is at stake and what candidates would show, of all laws in their proportions."""
+    """Draw what is at stake and what candidates would show, of all laws in their proportions.
+
+    `stray` is the scale by which the law may depart at a candidate from what holds where the
+    decision lies (`bayescale.misfit`).
+    """
     laws, seen = {}, {}
     for name, fit in fits.items():
         options = {"new_groups": new_groups} if new_groups != "error" else {}
@@ -84,7 +89,15 @@ def gather(
         if (sd < 0).any():
             raise DataError(f"{EXTRA} is a standard deviation: 0 or more")
         observed = observed + sd * np.random.default_rng([seed, 31]).standard_normal(observed.shape)
-    return Evidence(joint_stakes(goal, fits, draws, index), law, observed)
+    stakes = joint_stakes(goal, fits, draws, index)
+    if stray and stakes.places is not None:
+        law_of = next(iter(fits.values()))
+        columns = [v.column for v in law_of.law.variables.values() if v.least is None]
+        away = misfit.outside(pool, stakes.places, columns)
+        rng = np.random.default_rng([seed, 61])
+        departs = misfit.departures(away, len(law), rng, _groups(law_of, pool), stray)
+        law, observed = law + departs, observed + departs
+    return Evidence(stakes, law, observed)
 
 
 class Judge:
@@ -222,6 +235,14 @@ def _mixed(stakes: Sequence[Stakes], index: Mapping[str, NDArray[np.intp]]) -> S
         parameters=parameters,
         sure=sure,
     )
+
+
+def _groups(fit: Fit, pool: pd.DataFrame) -> NDArray:
+    """Label of each candidate's group."""
+    factors = [name for name in fit.groups if name in pool]
+    if not factors:
+        return np.zeros(len(pool), dtype=int)
+    return pool.groupby([pool[name].astype(str) for name in factors]).ngroup().to_numpy()
 
 
 def _seeds(seed: int, new_groups: str) -> list[int]:

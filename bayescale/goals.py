@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from bayescale.allocation import decided_by, group_of, needs_sizes, positive, surface_of
 from bayescale.arms import Costs
 from bayescale.budgets import choose_size, judge_of
-from bayescale.costs import Cost, SixND, TrainingPlusInference, spent, unit_of
+from bayescale.costs import (
+    Cost,
+    SixND,
+    TrainingPlusInference,
+    spent,
+    training_flops,
+    unit_of,
+)
 from bayescale.errors import DataError
 from bayescale.optimum import minimise
 from bayescale.recipe_questions import ask_recipes
@@ -64,6 +71,8 @@ class Stakes:
         Chance that the best action is known already; ``nan`` where it means nothing.
     actions : numpy.ndarray or None
         Log N of each action, where that is what is chosen.
+    places : pandas.DataFrame or None
+        Where in the law's variables the decision lies.
     """
 
     losses: Floats | None = None
@@ -74,6 +83,7 @@ class Stakes:
     about: str = ""
     sure: float = float("nan")
     actions: Floats | None = None
+    places: pd.DataFrame | None = None
 
 
 class Goal(Protocol):
@@ -108,7 +118,11 @@ class Allocate:
         worth = worth_of_loss(surface, whole, best, float(whole.tokens(best, self.C)))
         about = f"to split {self.C:g} {unit_of(whole)} between N and D"
         own = {name: params[name][:, 0] for name in fit.law.parameters}
-        return Stakes(losses, None, worth, own, fit.law.response.unit, about, actions=grid)
+        N = np.exp(_likely(grid, losses))
+        places = pd.DataFrame({"N": N, "D": whole.tokens(N, self.C)}).assign(**where)
+        places["C"] = training_flops(training, places["N"], places["D"])
+        unit = fit.law.response.unit
+        return Stakes(losses, None, worth, own, unit, about, actions=grid, places=places)
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,7 @@ class Choose:
         sure = float(np.mean(losses.argmin(axis=1) == leader))
         about = f"to choose a {self.by} of {', '.join(one.name for one in question.arms)}"
         unit = fit.law.response.unit
-        return Stakes(losses, None, worth, parameters, unit, about, sure)
+        return Stakes(losses, None, worth, parameters, unit, about, sure, places=question.targets)
 
 
 @dataclass(frozen=True)
@@ -167,7 +181,13 @@ class Precision:
             for name in fit.law.parameters
         }
         return Stakes(
-            None, values, None, parameters, "squared log loss", f"to predict {where} precisely"
+            None,
+            values,
+            None,
+            parameters,
+            "squared log loss",
+            f"to predict {where} precisely",
+            places=pd.DataFrame({k: np.atleast_1d(v) for k, v in dict(targets).items()}),
         )
 
 
@@ -275,6 +295,11 @@ def sizes_to_choose(
     if not possible.any():
         raise DataError(f"a budget of {C:g} {unit_of(cost)} pays for no model at all")
     return grid[possible], made[:, possible]
+
+
+def _likely(grid: Floats, losses: Floats) -> Floats:
+    """Log N between which half of the draws have their best."""
+    return np.quantile(grid[losses.argmin(axis=1)], [0.25, 0.75])
 
 
 def worth_of_loss(surface: Surface, cost: Cost, N: float, D: float) -> float:

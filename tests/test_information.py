@@ -180,6 +180,27 @@ def test_a_choices_candidates_agree_with_nested_monte_carlo():
     assert spearmanr(ours, theirs).statistic >= 0.9
 
 
+def test_a_gain_that_only_the_tails_show_is_not_straightened_away():
+    """Gains beyond 1.6 sd on either side: no straight line sees them, and few draws do."""
+
+    def gain(z):
+        return 1.5 * np.clip(np.abs(z) - 1.6, 0, None) - 0.25
+
+    rng = np.random.default_rng(5)
+    seen = np.sqrt(1 + 0.2**2) * rng.standard_normal(200_000)
+    middle, sd = seen / (1 + 0.2**2), 0.2 / np.sqrt(1 + 0.2**2)
+    nodes = np.sqrt(3) * np.array([-1, 0, 1])  # Gauss and Hermite's
+    told = gain(middle[:, None] + sd * nodes) @ np.array([1, 4, 1]) / 6
+    exact = np.maximum(told, 0).mean() - max(told.mean(), 0)
+    values = []
+    for seed in range(4):
+        z, other = np.random.default_rng(seed).standard_normal((2, 4000))
+        shown = z + 0.2 * np.random.default_rng(seed + 9).standard_normal((4, 4000))
+        losses = np.column_stack([np.zeros(4000), -gain(z) - 1.2 * other])
+        values.append(evsi(losses, shown[:, :, None], seed=seed).value)
+    assert np.mean(values) == pytest.approx(exact, rel=0.08)
+
+
 def test_a_regression_is_of_other_draws_than_its_own():
     """A useless result explains nothing: residuals don't shrink, as they would in sample."""
     rng = np.random.default_rng(0)

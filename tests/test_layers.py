@@ -37,7 +37,7 @@ scoring splits pointfits baseline_forecasts backtesting
 mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables
 hypotheses replicates effects
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
-goals evidence knowing choosing_runs ladder_plans
+goals misfit evidence knowing choosing_runs ladder_plans
 plots
 reporting
 demo cli

@@ -24,7 +24,8 @@ from bayescale.errors import BayescaleError, DataError
 from bayescale.files import write_whole
 from bayescale.formula import Expression
 from bayescale.plots.canvas import PALETTE
-from bayescale.reporting.answers import usual_targets
+from bayescale.reporting.about_next import sentence as next_sentence
+from bayescale.reporting.answers import completed, sorted_out, usual_targets
 from bayescale.reporting.drawing import inline_svg, on_dark
 from bayescale.reporting.markdown import plain
 from bayescale.reporting.mathml import mathml
@@ -123,6 +124,20 @@ def test_it_says_what_the_library_answers(small_fit, html):
     assert "How often such intervals hold on larger runs was not measured here" in page.text
     assert "Not answered: the runs name fewer than two recipes" in page.text
     assert small_fit.law.cite in page.text and "seed" in page.text
+
+
+def test_it_says_which_run_to_buy_next(small_fit, html, tmp_path):
+    page = nothing_is_fetched(html.read_text(encoding="utf-8"))
+    plan = completed(sorted_out(()), small_fit).next_runs[0]
+    assert plan["C"].max() <= small_fit.runs.table["C"].max()  # a tenth of ten times the largest
+    assert page.text.count(next_sentence(plan)) == 2  # in short, and in its section
+    assert "Nobody named candidates" in page.text
+    own = bs.next_runs(small_fit, plan[["N", "D", "family"]].head(2), worth=1.0)
+    assert own.attrs["stop"]
+    path = bs.report(small_fit, own, to=tmp_path / "given.md")
+    text = path.read_text(encoding="utf-8")
+    assert "buy none; no candidate is worth its cost" in text
+    assert "Nobody named candidates" not in text
 
 
 def test_unasked_targets_lie_ten_times_beyond_each_group(small_fit):

@@ -37,6 +37,9 @@ _SHOWN = 20
 @click.option("--cost", default="C", show_default=True, help="The column of a run's cost.")
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--worth", type=float, help="Cost that one unit of value is worth.")
+@click.option(
+    "--stray", type=float, default=0.0, help="How fast the law may bend away from the goal: 0.05."
+)
 @force_option
 @json_option
 def next_command(
@@ -49,6 +52,7 @@ def next_command(
     cost: str,
     batch: int,
     worth: float | None,
+    stray: float,
     force: bool,
     as_json: bool,
 ) -> Answer:
@@ -68,6 +72,7 @@ def next_command(
         budget=budget,
         batch=batch,
         worth=worth,
+        stray=stray,
     )
     document = marked(_document(table), forced)
     return Answer(document, lambda console: _show(console, table, forced))

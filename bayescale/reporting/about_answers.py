@@ -14,6 +14,7 @@ from bayescale.fitting import Fit
 from bayescale.plots import plot_allocation, plot_recipes
 from bayescale.prediction import Prediction
 from bayescale.recipes import RecipeComparison
+from bayescale.reporting.about_next import sentence
 from bayescale.reporting.answers import Answers
 from bayescale.reporting.blocks import (
     Block,
@@ -45,6 +46,7 @@ def in_short(fit: Fit, answers: Answers) -> Section:
     lines = [s for p in answers.predictions for s in p.sentences]
     lines += [_plan_sentence(group, plan) for group, plan in answers.allocations]
     lines += [_choice_sentence(label, c) for label, c in answers.comparisons]
+    lines += [sentence(table) for table in answers.next_runs]
     blocks.append(Points("", tuple(lines), warning=True))
     return Section("in-short", "In short", tuple(blocks))
 

@@ -11,15 +11,18 @@ import pandas as pd
 from bayescale import costs
 from bayescale.allocation import Allocation, allocate
 from bayescale.backtesting import Backtest
+from bayescale.choosing_runs import next_runs
 from bayescale.display.writing import listed
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
+from bayescale.goals import Allocate, Choose, Goal
 from bayescale.prediction import Prediction, compute_of, group_labels, predict
 from bayescale.recipes import RecipeComparison, compare_recipes
 
 BEYOND = 10.0  # times the largest compute of the data, where nothing else is asked
 MOST_GROUPS = 12  # predicted and planned for unasked
 _SCALED = ("N", "D", "C")
+_AROUND = np.array([1.0 / 3.0, 1.0, 3.0])  # of the largest N and D, where no candidate is named
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Answers:
     allocations: tuple[tuple[str, Allocation], ...] = ()
     comparisons: tuple[tuple[str, RecipeComparison], ...] = ()
     backtests: tuple[Backtest, ...] = ()
+    next_runs: tuple[pd.DataFrame, ...] = ()
+    unasked_runs: bool = False
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,8 +48,8 @@ def sorted_out(nouns: tuple[Any, ...]) -> Answers:
     """
     kinds = (Prediction, Allocation, RecipeComparison, Backtest)
     for noun in nouns:
-        if not isinstance(noun, kinds):
-            known = ", ".join(kind.__name__ for kind in kinds)
+        if not isinstance(noun, kinds) and not _is_of_next_runs(noun):
+            known = ", ".join([*(kind.__name__ for kind in kinds), "a table of next_runs"])
             raise BayescaleError(
                 f"a report has no section for a {type(noun).__name__}; give it any of: {known}"
             )
@@ -53,6 +58,7 @@ def sorted_out(nouns: tuple[Any, ...]) -> Answers:
         tuple((_where(n.loss.table), n) for n in nouns if isinstance(n, Allocation)),
         tuple(("", n) for n in nouns if isinstance(n, RecipeComparison)),
         tuple(n for n in nouns if isinstance(n, Backtest)),
+        tuple(n for n in nouns if _is_of_next_runs(n)),
     )
 
 
@@ -77,6 +83,8 @@ def completed(
         answers = _with_allocations(answers, fit, C)
     if not answers.comparisons:
         answers = _with_comparisons(answers, fit, C)
+    if not answers.next_runs:
+        answers = _with_next_runs(answers, fit, seed)
     return answers
 
 
@@ -176,6 +184,55 @@ def _with_comparisons(answers: Answers, fit: Fit, C: float | None) -> Answers:
     if not made:
         return _lacking(answers, "comparisons", "; ".join(dict.fromkeys(reasons)))
     return replace(answers, comparisons=tuple(made))
+
+
+def _with_next_runs(answers: Answers, fit: Fit, seed: int) -> Answers:
+    """Value usual candidates for the first choice of a recipe, or else the first split."""
+    why = "there is no budget to split and no recipe to choose: give a table of bs.next_runs"
+    if not answers.allocations or not {"N", "D"} <= set(fit.runs.table.columns):
+        return _lacking(answers, "next_runs", why)
+    plan = answers.allocations[0][1]
+    own = plan.loss.table.iloc[0]
+    held = {v.column for v in fit.law.variables.values()} - {"N", "D", "C"}
+    at = {name: own[name] for name in (*fit.groups, *held) if name in own}
+    goal: Goal = Allocate(plan.C, at or None, cost_of(groups(fit)[0][1]))
+    if answers.comparisons and "C" in answers.comparisons[0][1].table:
+        label, comparison = answers.comparisons[0]
+        where = {"corpus": label} if label else {}
+        goal = Choose(at={"C": float(comparison.table["C"].max()), **where})
+    pool = usual_candidates(fit, 0.1 * plan.C)
+    if pool.empty:
+        return _lacking(answers, "next_runs", "a tenth of the budget pays for no candidate")
+    try:
+        table = next_runs(fit, pool, goal=goal, seed=seed)
+    except BayescaleError as error:
+        return _lacking(answers, "next_runs", str(error))
+    return replace(answers, next_runs=(table,), unasked_runs=True)
+
+
+def usual_candidates(fit: Fit, most: float) -> pd.DataFrame:
+    """Runs of a third, one and three times the largest N and D of each group, up to a cost.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a law of N and D.
+    most : float
+        FLOPs of the dearest.
+    """
+    made = []
+    held = {v.column for v in fit.law.variables.values()} - {"N", "D", "C"}
+    for labels, rows in groups(fit)[:MOST_GROUPS]:
+        N, D = np.meshgrid(*(_AROUND * float(rows[name].max()) for name in ("N", "D")))
+        own = pd.DataFrame({"N": N.ravel(), "D": D.ravel()})
+        own = own.assign(**labels, **{name: float(rows[name].max()) for name in held})
+        made.append(own.assign(C=np.asarray(cost_of(rows).flops(own["N"], own["D"]))))
+    pool = pd.concat(made, ignore_index=True)
+    return pool[pool["C"] <= most].reset_index(drop=True)
+
+
+def _is_of_next_runs(noun: Any) -> bool:
+    return isinstance(noun, pd.DataFrame) and {"stop", "goal", "perfect"} <= set(noun.attrs)
 
 
 def _lacking(answers: Answers, what: str, why: str) -> Answers:

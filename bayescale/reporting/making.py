@@ -12,7 +12,7 @@ from bayescale.display.writing import counted
 from bayescale.errors import BayescaleError
 from bayescale.files import write_whole
 from bayescale.fitting import Fit
-from bayescale.reporting import about_answers, about_fit
+from bayescale.reporting import about_answers, about_fit, about_next
 from bayescale.reporting.answers import Answers, completed, sorted_out
 from bayescale.reporting.blocks import Document, Picture, Section
 from bayescale.reporting.html import page
@@ -29,6 +29,7 @@ SECTIONS: tuple[Callable[[Fit, Answers], Section | None], ...] = (
     about_answers.extrapolation,
     about_answers.allocation,
     about_answers.recipes,
+    about_next.next_runs,
     about_answers.ask,
     about_fit.provenance,
 )
@@ -51,9 +52,10 @@ def report(
     ----------
     fit : Fit
         One that the diagnostics refuse is reported too, with that said first.
-    *answers : Prediction, Allocation, RecipeComparison or Backtest
+    *answers : Prediction, Allocation, RecipeComparison, Backtest, or a table of `next_runs`
         Shown as they are. What is not given is asked: each group is predicted, and a budget
-        split, at ten times its largest compute; recipes are compared there.
+        split, at ten times its largest compute; recipes are compared there, and runs up to three
+        times the largest N and D are valued for that choice, or else that split.
     to : str or Path
         ``.html``: one page that needs nothing else, with sliders over target and budget that
         work offline. ``.md``: Markdown, with its figures in a folder ``<name>_files`` beside it.

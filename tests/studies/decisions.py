@@ -23,20 +23,22 @@ import numpy as np
 import pandas as pd
 import record
 from decision_parts.ladders import RECIPES, Ladder, point_fit, simulate
-from scipy.stats import spearmanr
+from decision_parts.nested import Asked, candidates, compared, nested
 
 from bayescale import fit_many, load_law
 from bayescale.allocation import surface_of
-from bayescale.budgets import plan_budget
+from bayescale.budgets import choose_size, judge_of
 from bayescale.costs import SixND
+from bayescale.diagnostics import MIN_ESS
 from bayescale.errors import BayescaleError
 from bayescale.evidence import Judge, gather, perfect_worth
 from bayescale.fitting import Fit
 from bayescale.goals import Allocate, Choose, Draws
 from bayescale.law import Law
-from bayescale.prediction import log_predictive, loss_draws, parameter_draws
+from bayescale.optimum import Minima, minimise
+from bayescale.prediction import loss_draws, parameter_draws
 from bayescale.recipe_curves import chances
-from bayescale.surfaces import Surface
+from bayescale.surfaces import Surface, at_budget, search_range
 
 SIMULATIONS = record.RESULTS / "decisions_simulations.csv"
 EVSI = record.RESULTS / "decisions_evsi.csv"
@@ -44,19 +46,9 @@ SUMMARY = record.RESULTS / "decisions.csv"
 LAWS = ("chinchilla", "bottleneck", "kaplan", "overtraining")
 RUNS = (6, 9, 12, 24)
 BEYOND = (10.0, 100.0, 1000.0)
-TOGETHER = 50  # simulations fitted at once
-OUTER = 400
-
-
-def regret_of_split(truth: Surface, N: float, C: float) -> float:
-    """True loss at N on a budget, less the least on it."""
-    best = plan_budget(truth, C)
-    return float(truth(np.array([[N]]), np.array([[C / 6.0 / N]]))[0, 0] - best.optima.value[0, 0])
-
-
-def least(truth: Surface, C: float) -> float:
-    """Least true loss on a budget."""
-    return float(plan_budget(truth, C).optima.value[0, 0])
+TOGETHER = 4  # simulations of each length fitted at once
+DRAWS = 1000  # that decide
+MANY = 2000.0  # effective draws, for nested Monte Carlo
 
 
 def decide(fit: Fit | None, law: Law, ladder: Ladder) -> list[dict[str, object]]:
@@ -64,8 +56,9 @@ def decide(fit: Fit | None, law: Law, ladder: Ladder) -> list[dict[str, object]]
     if fit is None:
         return [{"beyond": factor} for factor in BEYOND]
     draws = parameter_draws(fit, pd.DataFrame({"family": list(RECIPES)}))
+    few = np.unique(np.linspace(0, len(draws["sigma"]) - 1, DRAWS).astype(int))
     ours = [
-        surface_of(law, {k: draws[k][:, [i]] for k in law.parameters}, {}, SixND())
+        surface_of(law, {k: draws[k][few][:, [i]] for k in law.parameters}, {}, SixND())
         for i in range(2)
     ]
     theirs = [point_fit(law, ladder.runs, recipe) for recipe in RECIPES]
@@ -73,151 +66,144 @@ def decide(fit: Fit | None, law: Law, ladder: Ladder) -> list[dict[str, object]]
     made = []
     for factor in BEYOND:
         C = factor * float(ladder.runs["C"].max())
-        plans = [plan_budget(surface, C) for surface in ours]
-        guesses = [plan_budget(surface, C) for surface in theirs]
+        best = [own_optima(truth, C) for truth in truths]
+        true_least = [float(one.value[0, 0]) for one in best]
+        guesses = [own_optima(surface, C) for surface in theirs]
+        guessed = [float(one.value[0, 0]) for one in guesses]
+        sizes = [float(np.exp(expected_best(surface, C).x[0])) for surface in ours]
         losses = np.column_stack(
-            [
-                surface(np.array([[p.N]]), np.array([[p.D]]))[:, 0]
-                for surface, p in zip(ours, plans, strict=True)
-            ]
+            [on_budget(surface, N, C) for surface, N in zip(ours, sizes, strict=True)]
         )
-        expected = losses.mean(axis=0)
-        guessed = [float(g.optima.value[0, 0]) for g in guesses]
-        true_least = [least(truth, C) for truth in truths]
+        each = own_optima(ours[0], C)
+        low, high = np.quantile(each.x[each.interior], [0.025, 0.975])
+        chosen = [sizes[0], float(np.exp(guesses[0].x[0, 0]))]
+        regrets = [float(on_budget(truths[0], N, C)[0]) - true_least[0] for N in chosen]
         better = min(true_least)
         made.append(
             {
                 "beyond": factor,
                 "C": C,
-                "split": regret_of_split(truths[0], plans[0].N, C),
-                "split_plug_in": regret_of_split(truths[0], guesses[0].N, C),
-                "split_expected": plans[0].expected_regret,
-                "recipe": true_least[int(np.argmin(expected))] - better,
+                "split": regrets[0],
+                "split_plug_in": regrets[1],
+                "split_expected": float(np.mean(losses[:, 0] - each.value[:, 0])),
+                "recipe": true_least[int(np.argmin(losses.mean(axis=0)))] - better,
                 "recipe_plug_in": true_least[int(np.argmin(guessed))] - better,
                 "p_a": float(chances(losses)[0]),
                 "a_is_best": int(true_least[0] <= true_least[1]),
-                "N_inside": int(
-                    plans[0].N_interval[0]
-                    <= float(np.exp(plan_budget(truths[0], C).optima.x[0, 0]))
-                    <= plans[0].N_interval[1]
-                ),
+                "N_inside": int(low <= best[0].x[0, 0] <= high),
             }
         )
     return made
 
 
+def own_optima(surface: Surface, C: float) -> Minima:
+    """Each draw's own best log N on a budget, as `allocate` finds it, a little more coarsely."""
+    low, high = search_range(C)
+    losses = at_budget(surface, SixND(), C)
+    size = len(losses(np.array([[low]])))
+    return minimise(losses, np.full((size, 1), low), high, points=65, iterations=15, polish=1)
+
+
+def expected_best(surface: Surface, C: float) -> Minima:
+    """The log N of least expected loss on a budget: what `allocate` chooses."""
+    return choose_size(at_budget(surface, SixND(), C), judge_of("mean"), *search_range(C))
+
+
+def on_budget(surface: Surface, N: float, C: float) -> np.ndarray:
+    """Loss of each draw at N on a budget."""
+    return surface(np.array([[N]]), np.array([[C / 6.0 / N]]))[:, 0]
+
+
 def fitted(
-    law: Law, ladders: list[Ladder], seed: int, store: Path
+    law: Law, ladders: list[Ladder], seed: int, store: Path, min_ess: float = MIN_ESS
 ) -> tuple[list[Fit | None], list[bool]]:
     """Posteriors of some ladders; None where sampling broke down, which is counted, not hidden."""
     tables = [one.runs for one in ladders]
     try:
-        many = fit_many(law, tables, seed=seed, progress=False, store=store)
+        many = fit_many(law, tables, seed=seed, min_ess=min_ess, progress=False, store=store)
         return list(many), many.table["ok"].tolist()
     except (np.linalg.LinAlgError, BayescaleError) as error:
         if len(ladders) == 1:
             print(f"{law.name}: {type(error).__name__}: {error}", flush=True)
             return [None], [False]
-    alone = [fitted(law, [one], seed, store) for one in ladders]
+    alone = [fitted(law, [one], seed, store, min_ess) for one in ladders]
     return [fits[0] for fits, _ in alone], [ok[0] for _, ok in alone]
 
 
 def run(simulations: int, seed: int, laws: list[str], store: Path, out: Path) -> None:
-    """Make what is missing, a block at a time."""
-    each = -(-simulations // (len(laws) * len(RUNS)))
+    """Make what is missing, a block at a time; a law's ladders of all lengths share a program."""
+    each = -(-simulations // (len(LAWS) * len(RUNS)))
     for name in laws:
         law = load_law(name)
-        for n_runs in RUNS:
-            for start in range(0, each, TOGETHER):
-                key = {"law": name, "n_runs": n_runs, "block": start, "seed": seed}
-                there = record.read(out)
-                size = min(TOGETHER, each - start)
-                if len(there) and int(record.matches(there, key).sum()) >= size * len(BEYOND):
-                    continue
-                numbers = [seed + start + k for k in range(size)]
-                ladders = [simulate(law, n_runs, number) for number in numbers]
-                fits, ok = fitted(law, ladders, seed, store)
-                rows = [
-                    {**key, "simulation": number, "ok": good, **row}
-                    for number, ladder, fit, good in zip(numbers, ladders, fits, ok, strict=True)
-                    for row in decide(fit, law, ladder)
-                ]
-                made = pd.DataFrame(rows).assign(**record.provenance(seed))
-                record.write(out, pd.concat([record.without(there, key), made]))
-                print(f"{name}, {n_runs} runs a recipe: {start + size} of {each}", flush=True)
-
-
-def nested(losses: np.ndarray, line: bool, fit: Fit, pool: pd.DataFrame, i: int, rng) -> tuple:
-    """EVSI of a candidate by nested Monte Carlo over the fit's own draws, and its error."""
-    from scipy.interpolate import CubicSpline
-
-    seen = loss_draws(fit, pool.iloc[[i]], kind="new-run", seed=int(rng.integers(1 << 30)))[:, 0]
-    picked = rng.choice(len(seen), OUTER, replace=len(seen) < OUTER)
-    rows = pd.concat([pool.iloc[[i]]] * OUTER, ignore_index=True)
-    density = log_predictive(fit, rows.assign(loss=seen[picked]))
-    weight = np.exp(density - density.max(axis=0))
-    after = (weight.T @ losses) / weight.sum(axis=0)[:, None]
-    before = losses.mean(axis=0)
-    if line:
-        fine = np.linspace(0, losses.shape[1] - 1, 801)
-        after = CubicSpline(np.arange(losses.shape[1]), after, axis=1)(fine)
-        before = CubicSpline(np.arange(losses.shape[1]), before)(fine)
-    gained = after[:, before.argmin()] - after.min(axis=1)
-    ess = float(np.median(weight.sum(axis=0) ** 2 / (weight**2).sum(axis=0)))
-    return float(gained.mean()), float(gained.std() / np.sqrt(OUTER)), ess
+        for start in range(0, each, TOGETHER):
+            key = {"law": name, "block": start, "seed": seed}
+            there = record.read(out)
+            numbers = range(seed + start, seed + min(start + TOGETHER, each))
+            pairs = [(number, n_runs) for n_runs in RUNS for number in numbers]
+            if len(there) and int(record.matches(there, key).sum()) >= len(pairs) * len(BEYOND):
+                continue
+            ladders = [simulate(law, n_runs, number) for number, n_runs in pairs]
+            fits, ok = fitted(law, ladders, seed, store)
+            rows = [
+                {**key, "n_runs": n_runs, "simulation": number, "ok": good, **row}
+                for (number, n_runs), ladder, fit, good in zip(
+                    pairs, ladders, fits, ok, strict=True
+                )
+                for row in decide(fit, law, ladder)
+            ]
+            made = pd.DataFrame(rows).assign(commit=record.commit())
+            record.write(out, pd.concat([record.without(there, key), made]))
+            print(f"{name}: {min(start + TOGETHER, each)} of {each} a length", flush=True)
 
 
 def evsi(simulations: int, seed: int, laws: list[str], store: Path, out: Path) -> None:
     """EVSI of eight candidates by our regression and by nested Monte Carlo."""
-    own = Draws(parameter_draws, loss_draws)
-    each = -(-simulations // len(laws))
+    each = -(-simulations // len(LAWS))
     for name in laws:
         law = load_law(name)
+        key = {"law": name, "seed": seed}
+        there = record.read(out)
+        done = set(there[record.matches(there, key)]["simulation"]) if len(there) else set()
+        if len(done) >= each:
+            continue
         ladders = [simulate(law, 9, seed + k) for k in range(each)]
-        fits, ok = fitted(law, ladders, seed, store)
+        fits, ok = fitted(law, ladders, seed, store, MANY)
         for number, (ladder, fit, good) in enumerate(zip(ladders, fits, ok, strict=True)):
-            key = {"law": name, "simulation": seed + number, "seed": seed}
-            there = record.read(out)
-            if len(there) and record.matches(there, key).any():
+            if fit is None or seed + number in done:
                 continue
-            if fit is None:
-                continue
-            rng = np.random.default_rng([seed, number])
-            C = 100.0 * float(ladder.runs["C"].max())
-            pool = pd.DataFrame(
+            made = pd.DataFrame(judged(name, fit, ladder, np.random.default_rng([seed, number])))
+            made = made.assign(**key, simulation=seed + number, ok=good)
+            made = made.assign(commit=record.commit())
+            record.write(out, pd.concat([record.read(out), made]))
+            print(f"{name}: {number + 1} of {each}", flush=True)
+
+
+def judged(name: str, fit: Fit, ladder: Ladder, rng: np.random.Generator) -> list[dict]:
+    """Both values of every candidate, for a split and for a choice."""
+    own = Draws(parameter_draws, loss_draws)
+    C = 100.0 * float(ladder.runs["C"].max())
+    goals = {"split": Allocate(C, {"family": "a"}), "recipe": Choose("family", {"C": C})}
+    rows = []
+    for goal_name, goal in goals.items():
+        stakes = goal.stakes(fit, own)
+        pool = candidates(stakes, C, rng)
+        asked = Asked(stakes)
+        judge = Judge(asked, gather(own, {name: fit}, pool, asked))
+        whole = perfect_worth(stakes).value
+        for i in range(len(pool)):
+            worth, exact = judge.worth([i]), nested(stakes, fit, pool.iloc[[i]])
+            rows.append(
                 {
-                    "N": np.exp(rng.uniform(np.log(1e7), np.log(1e10), 8)),
-                    "D": np.exp(rng.uniform(np.log(3e8), np.log(3e11), 8)),
-                    "family": rng.permutation(list(RECIPES) * 4),
+                    "goal": goal_name,
+                    "candidate": i,
+                    "evsi": worth.value,
+                    "evsi_error": worth.error,
+                    "nested": exact.value,
+                    "nested_error": exact.error,
+                    "evpi": whole,
                 }
             )
-            pool["C"] = 6.0 * pool["N"] * pool["D"]
-            rows = []
-            goals = {"split": Allocate(C, {"family": "a"}), "recipe": Choose("family", {"C": C})}
-            for goal_name, goal in goals.items():
-                evidence = gather(own, {name: fit}, pool, goal, seed=seed)
-                judge, stakes = Judge(goal, evidence, seed), goal.stakes(fit, own)
-                assert stakes.losses is not None
-                whole = perfect_worth(evidence.stakes)
-                for i in range(len(pool)):
-                    worth = judge.worth([i])
-                    line = stakes.actions is not None
-                    exact, error, ess = nested(stakes.losses, line, fit, pool, i, rng)
-                    rows.append(
-                        {
-                            "goal": goal_name,
-                            "candidate": i,
-                            "evsi": worth.value,
-                            "evsi_error": worth.error,
-                            "nested": exact,
-                            "nested_error": error,
-                            "inner_ess": ess,
-                            "evpi": whole.value,
-                        }
-                    )
-            made = pd.DataFrame(rows).assign(**{**key, "ok": good, **record.provenance(seed)})
-            record.write(out, pd.concat([there, made]))
-            print(f"{name}: {number + 1} of {each}", flush=True)
+    return rows
 
 
 def paired(table: pd.DataFrame, ours: str, theirs: str) -> dict[str, float]:
@@ -265,19 +251,15 @@ def summary(simulations: Path, values: Path, out: Path) -> None:
             np.abs(binned["p"] - binned["best"]) <= 3 * error + 1.0 / binned["n"]
         )
         print(binned.to_string(float_format="%.3f"))
+        told = binned.reset_index(drop=True).assign(**record.provenance(0))
+        record.write(out.with_name("decisions_chances.csv"), told)
         print(f"95% of N holds the true optimum in {table['N_inside'].mean():.1%}")
     found = record.read(values)
     if len(found):
-        allowed = np.maximum(2 * np.hypot(found["evsi_error"], found["nested_error"]), 0)
-        allowed = np.maximum(allowed, 0.1 * found["nested"])
-        found["agrees"] = np.abs(found["evsi"] - found["nested"]) <= allowed
-        ranks = [
-            spearmanr(part["evsi"], part["nested"]).statistic
-            for _, part in found.groupby(["law", "simulation", "goal"])
-            if part["nested"].nunique() > 1
-        ]
-        print(f"EVSI agrees with nested Monte Carlo in {found['agrees'].mean():.1%}; ", end="")
-        print(f"rank correlation, median {np.nanmedian(ranks):.3f}, least {np.nanmin(ranks):.3f}")
+        agreement = compared(found)
+        print(agreement.to_string(index=False, float_format="%.3f"))
+        told = agreement.assign(**record.provenance(0))
+        record.write(out.with_name("decisions_evsi_summary.csv"), told)
 
 
 def main() -> None:
