@@ -29,7 +29,7 @@ spreads quadratic geometry
 population_prior group_likelihood candidates hierarchical_mode starts
 prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 fitting diagnostics storage shelf many_fits machine
-prediction sensitivity what_changes
+measured prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 allocation arms sweeps tuning recipe_questions recipe_curves recipe_metrics recipes
 goals evidence knowing choosing_runs ladder_plans
