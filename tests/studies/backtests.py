@@ -126,6 +126,9 @@ def show_summary(given: argparse.Namespace) -> None:
     """Summarise tables of scores into one."""
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     macro = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    if given.common:
+        methods_of = macro.groupby("split")["method"].nunique()
+        macro = macro[macro["split"].map(methods_of) == macro["method"].nunique()]
     summary = summarise(macro).assign(**record.provenance(0))
     record.write(given.out, summary)
     shown = ["method", "quantity", "against", "value", "lower", "upper", "worst_dataset"]
@@ -173,6 +176,7 @@ def main() -> None:
             one.add_argument("--out", type=Path, default=out, required=out is None)
         if name in ("summary", "measured"):
             one.add_argument("tables", type=Path, nargs="+")
+            one.add_argument("--common", action="store_true", help="only splits that all have")
         else:
             one.add_argument("--dataset", action="append")
             one.add_argument("--seed", type=int, default=0)
