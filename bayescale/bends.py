@@ -4,8 +4,8 @@ No law is exactly true. In log loss, what it misses is taken to be smooth: along
 variables, and along the sum and the difference of every two of them (all in decades), it has a
 curvature that wanders without memory, an integrated random walk that starts flat at the middle of
 the group's runs (with four variables or more, along each alone). Its scale ``sd(bend)`` is learnt
-with everything else, from a prior that other data sets gave; the walk beyond the data is drawn
-afresh in every prediction, so that its spread grows with the distance to the power 3/2.
+with everything else, from a prior that other data sets gave; beyond the data the walk is drawn
+afresh, so that its spread grows with the distance to the power 3/2.
 
 Inside the data a walk is a handful of weights on the leading eigenvectors of its covariance at the
 runs (Nystrom); what those leave out is drawn with the predictions. Kennedy and O'Hagan (2001) set

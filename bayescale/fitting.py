@@ -185,9 +185,10 @@ def fit(
         rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
         own where None.
     discrepancy : {"bend", "none"}, optional
-        Whether the law itself may be wrong (`bayescale.bends`): the card's own where None, which is
-        "bend" unless it says otherwise. Its parameters are then known less well, and intervals
-        beyond the runs are wider. With "none" the law is taken to be exactly true.
+        Whether the law itself may be wrong (`bayescale.bends`); the card's own where None, which is
+        "none" unless it says otherwise. With "bend" its parameters are known less well and
+        intervals beyond the runs are wider: they held on real ladders, where those of a law taken
+        to be exactly true did not (README). It takes longer, minutes where runs are few or alike.
     checkpoints : {"final", "all"}
         One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
         N and D is one of finished runs, whose learning rate has come down: take "all" where

@@ -19,6 +19,7 @@ from bayescale.errors import DataError
 from bayescale.fitting import Fit
 from bayescale.group_columns import target_values
 from bayescale.likelihoods import Drawn, log_ways
+from bayescale.measured import Coverage, measured_coverage
 from bayescale.model import FEW_LEVELS, reference_inputs
 from bayescale.model_from_runs import logged_columns
 from bayescale.walks import WEIGHTS, Paths
@@ -502,7 +503,10 @@ def predict(
     table["decades_beyond"] = decades_beyond(fit, frame)
     table = table.assign(**{f"share_{name}": share for name, share in shares.items()})
     trials = [said for one in _each(fit) for said in _trial_warnings(one, frame, kind)]
+    beyond = table["decades_beyond"].to_numpy(float)
+    narrow = [said for one in _each(fit) for said in _narrow_warnings(one, beyond, max(levels))]
     warnings = [*dict.fromkeys(trials), *_warnings(fit, frame, draws, max(levels))]
+    warnings += dict.fromkeys(narrow)
     return Prediction(
         table, _labelled(draws), kind, _sentences(fit, table, kind, max(levels)), warnings
     )
@@ -600,6 +604,33 @@ def short(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def _measured(fit: Fit | Average, decades: float, level: float) -> Coverage | None:
+    """What was measured of fits like this one; nothing was of averages."""
+    if isinstance(fit, Average):
+        return None
+    structure = fit.model.structure
+    if structure.bend is None or structure.likelihood.link.name != "log":
+        return None
+    return measured_coverage(decades, level)
+
+
+def _narrow_warnings(fit: Fit, decades: np.ndarray, level: float) -> list[str]:
+    """Say where intervals of this kind were too narrow."""
+    if fit.model.structure.bend is None and np.any(decades > 0):
+        return [
+            "without discrepancy the law is taken to be exactly true: beyond the runs such"
+            " intervals are too narrow (README: coverage on real ladders)"
+        ]
+    failing = [_measured(fit, float(beyond), level) for beyond in decades]
+    return list(
+        dict.fromkeys(
+            f"{percent(level)}% intervals as far beyond the runs held {told} only"
+            for told in failing
+            if told is not None and told.fails
+        )
+    )
+
+
 def _sentences(fit: Fit | Average, table: pd.DataFrame, kind: str, level: float) -> list[str]:
     name = percent(level)
     factors = list(fit.groups)
@@ -614,6 +645,8 @@ def _sentences(fit: Fit | Average, table: pd.DataFrame, kind: str, level: float)
         where = (
             f"{beyond:.1f} decades of compute beyond the data" if beyond > 0 else "inside the data"
         )
+        told = _measured(fit, beyond, level)
+        where += f"; measured coverage of such intervals: {told}" if told else ""
         out.append(
             f"{what}{group} at {at}: {row['median']:.4g} {fit.unit}, {name}% interval"
             f" {row[f'lower_{name}']:.4g} to {row[f'upper_{name}']:.4g} ({where})"

@@ -54,7 +54,7 @@ class Response:
     likelihood: str = "t"
     trials: str = ""
     about: str = ""
-    discrepancy: str = "bend"
+    discrepancy: str = "none"
 
     @property
     def noise(self) -> str:

@@ -135,7 +135,7 @@ def test_another_family_than_the_only_one_fitted_is_refused(one_family_fit):
 
 def test_a_label_that_the_fit_never_saw_a_column_of_is_said(small_fit):
     target = {"N": 1e9, "D": 1e10, "family": "moe"}
-    assert not bs.predict(small_fit, target).warnings
+    assert not any("family" in said for said in bs.predict(small_fit, target).warnings)
     runs = bs.read_runs(ladder().drop(columns="family"))
     law = bs.load_law("chinchilla")
     fit = bs.fit(law, runs, draws=100, warmup=100, progress=False, strict=False)

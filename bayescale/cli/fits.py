@@ -81,6 +81,11 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
                 help="What to do with runs whose status is not ok.",
             ),
             click.option("--seed", type=int, default=0, show_default=True),
+            click.option(
+                "--discrepancy",
+                type=click.Choice(["none", "bend"]),
+                help="Let the law itself be wrong: bend. The card's own otherwise.",
+            ),
             click.option("--draws", type=click.IntRange(1), default=1000, show_default=True),
             click.option("--warmup", type=click.IntRange(1), default=1000, show_default=True),
             click.option("--chains", type=click.IntRange(1), default=4, show_default=True),

@@ -7,6 +7,7 @@
     python tests/studies/backtests.py benchmark                 # results/backtests_benchmark.csv
     python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
     python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
+    python tests/studies/backtests.py measured FILE.csv         # what predictions say was measured
 
 A row is one split and method with the scores of `bayescale.scoring`. Tables are read from the
 folder that BAYESCALE_DATA names. The split ``extra:chinchilla`` stands in the tables and is left
@@ -30,6 +31,9 @@ from bayescale.errors import BayescaleError
 
 OUT = record.RESULTS / "backtests_baselines.csv"
 BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
+MEASURED = Path(__file__).parents[2] / "bayescale" / "data" / "measured_coverage.csv"
+DISTANCES = (0.0, 1.0, 2.0, 9.0)  # decades of compute beyond the runs
+FEWEST = 5  # data sets that a share is told of
 ENOUGH, MOST = 200.0, 1500  # effective draws of each fit, and draws a chain at most
 SUMMARY = record.RESULTS / "backtests_summary.csv"
 
@@ -122,10 +126,36 @@ def show_summary(given: argparse.Namespace) -> None:
     """Summarise tables of scores into one."""
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     macro = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    if given.common:
+        methods_of = macro.groupby("split")["method"].nunique()
+        macro = macro[macro["split"].map(methods_of) == macro["method"].nunique()]
     summary = summarise(macro).assign(**record.provenance(0))
     record.write(given.out, summary)
     shown = ["method", "quantity", "against", "value", "lower", "upper", "worst_dataset"]
     print(summary[shown].to_string(index=False))
+
+
+def tell_measured(given: argparse.Namespace) -> None:
+    """Coverage by distance, for predictions to quote: bayescale/data/measured_coverage.csv."""
+    table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
+    table = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    decades = table["distance"] / np.log(10.0)
+    rng = np.random.default_rng(0)
+    rows = []
+    for above, to in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
+        near = table[(decades > above) & (decades <= to)]
+        for prob in (0.5, 0.8, 0.9, 0.95):
+            by = near.groupby("dataset")[f"coverage_{100 * prob:g}"].mean().to_numpy()
+            if len(by) < FEWEST:
+                continue
+            again = rng.choice(by, (4000, len(by))).mean(axis=1)
+            low, high = np.quantile(again, [0.025, 0.975])
+            counts = {"n_datasets": len(by), "n_splits": len(near)}
+            ends = {"coverage": by.mean(), "lower": low, "upper": high}
+            rows.append({"above": above, "to": to, "prob": prob, **ends, **counts})
+    found = pd.DataFrame(rows).round(4)
+    record.write(given.out, found)
+    print(found.to_string(index=False))
 
 
 def main() -> None:
@@ -138,13 +168,15 @@ def main() -> None:
         ("benchmark", run_benchmark, BENCHMARK),
         ("ours", run_ours, None),
         ("summary", show_summary, SUMMARY),
+        ("measured", tell_measured, MEASURED),
     ):
         one = commands.add_parser(name)
         one.set_defaults(verb=verb)
         if name != "splits":
             one.add_argument("--out", type=Path, default=out, required=out is None)
-        if name == "summary":
+        if name in ("summary", "measured"):
             one.add_argument("tables", type=Path, nargs="+")
+            one.add_argument("--common", action="store_true", help="only splits that all have")
         else:
             one.add_argument("--dataset", action="append")
             one.add_argument("--seed", type=int, default=0)
