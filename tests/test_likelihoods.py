@@ -298,7 +298,8 @@ def test_truths_are_recovered(kind):
     unit = np.sqrt(np.mean(mean**2, axis=1, keepdims=True))
     line = likelihood.link.line(mean, unit, np)
     y = likelihood.draw(at, line, {"trials": np.full(ROWS, 50.0)}, unit, rng).value
-    many = bs.fit_many(law, [blank.assign(y=row) for row in y], progress=False, chains=2)
+    tables = [blank.assign(y=row) for row in y]
+    many = bs.fit_many(law, tables, discrepancy="none", progress=False, chains=2)
     assert many.table["ok"].mean() > 0.9
     posteriors = [fit.data["posterior"].dataset for fit in many]
     for name in (*law.parameters, *(p.name for p in likelihood.parameters)):
@@ -378,7 +379,15 @@ def counted():
     rate = 1 / (1 + np.exp(5.5 - np.log(x)))
     table = pd.DataFrame({"x": x, "n": 60.0, "y": rng.binomial(60, rate) / 60})
     assert (table["y"] == 0).sum() >= 2
-    return bs.fit(law, table, noise="beta-binomial", draws=400, warmup=400, progress=False)
+    return bs.fit(
+        law,
+        table,
+        noise="beta-binomial",
+        discrepancy="none",
+        draws=400,
+        warmup=400,
+        progress=False,
+    )
 
 
 def test_counts_are_predicted_as_shares_of_their_trials(counted):
@@ -433,7 +442,9 @@ def test_what_is_negative_is_predicted_and_scored_in_its_unit():
     rng = np.random.default_rng(2)
     table = runs_of(-3 + 1.2 * np.log(np.geomspace(1, 20, 14)) + 0.05 * rng.standard_normal(14))
     table["x"] = np.geomspace(1, 20, 14)
-    fit = bs.fit(law, table, noise="normal", draws=400, warmup=400, progress=False)
+    fit = bs.fit(
+        law, table, noise="normal", discrepancy="none", draws=400, warmup=400, progress=False
+    )
     told = bs.predict(fit, {"x": 2.0}).table
     assert told["lower_95"][0] < -3 + 1.2 * np.log(2.0) < told["upper_95"][0]
     assert 0.1 < told["upper_95"][0] - told["lower_95"][0] < 0.4
