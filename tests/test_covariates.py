@@ -45,7 +45,8 @@ def runs(widths=WIDTHS, seed=3) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fit():
-    return bs.fit(LAW, runs(), progress=False, draws=500, warmup=500, noise="normal")
+    options = {"progress": False, "noise": "normal", "discrepancy": "none"}
+    return bs.fit(LAW, runs(), draws=500, warmup=500, **options)
 
 
 def test_a_slope_is_recovered_and_explains_the_groups(fit):
