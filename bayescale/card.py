@@ -46,6 +46,9 @@ SCHEMA: dict[str, Any] = {
         }
     },
     "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUE}}},
+    "beliefs": [
+        {"about": str, "quantity": str, "at": {"*": _NUMBER}, "mean": _NUMBER, "sd": _NUMBER}
+    ],
     "checks": [
         {
             "what": str,

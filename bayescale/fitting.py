@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale.beliefs import StatedPriors
 from bayescale.density import Position
 from bayescale.diagnostics import diagnose, too_many_divergences
 from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
@@ -121,7 +122,7 @@ def fit(
     law: Law,
     runs: Runs | pd.DataFrame,
     pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | StatedPriors | None = None,
     noise: str | None = None,
     discrepancy: str | None = None,
     checkpoints: str = "final",
@@ -148,7 +149,7 @@ def fit(
         (families apart); noise parameters (``sigma``) may be named too. The card's where None.
     prior : dict, optional
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
-        say ``{"prior": ..., "on": "share"}``.
+        say ``{"prior": ..., "on": "share"}``. Or what `elicit` or `preset` gave.
     noise : {"t", "normal", "t+scale"}, optional
     discrepancy : {"none", "bend"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). None is "none".
@@ -278,7 +279,7 @@ def frame(
     law: Law,
     runs: Runs | pd.DataFrame,
     pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | StatedPriors | None = None,
     noise: str | None = None,
     checkpoints: str = "final",
     on_failed: str = "error",
@@ -299,7 +300,8 @@ def frame(
         correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
-    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))
+    believed = [f"the prior was told: {f.about or f.of}" for f in law.beliefs]
+    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes, *believed))
 
 
 def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:
@@ -372,7 +374,9 @@ def _read(frame: Any, law: Law) -> Runs:
 
 
 def _adapt(
-    law: Law, pool: Mapping[str, Sequence[str]] | str | None, prior: Mapping[str, Any] | None
+    law: Law,
+    pool: Mapping[str, Sequence[str]] | str | None,
+    prior: Mapping[str, Any] | StatedPriors | None,
 ) -> tuple[Law, dict[str, list[str]]]:
     """Apply pooling and priors; noise parameters' pooling is returned apart."""
     noise_pool: dict[str, list[str]] = {}
@@ -385,7 +389,9 @@ def _adapt(
         pool = {k: columns(v) for k, v in pool.items() if k not in NOISE_WORDS}
     if pool is not None and pool != {}:
         law = law.varying(pool)
-    if prior:
+    if isinstance(prior, StatedPriors):
+        law = prior.applied(law)
+    elif prior:
         changes = {
             name: {"prior": value, "on": "value"}
             if isinstance(value, str)

@@ -29,6 +29,7 @@ from bayescale.elements import (
     read_where,
 )
 from bayescale.errors import FormulaError, LawError
+from bayescale.factors import Factor, read_factors
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
 from bayescale.oracles import Check, read_checks
@@ -64,6 +65,8 @@ class Law:
         What data are needed; what the law decides; why it has no checks, where it has none.
     where : Mapping of str to str
         Named sub-expressions, as written.
+    beliefs : tuple of Factor
+        What the prior says beside the parameters' own priors (`bayescale.elicit`).
     function : callable or None
         f(params, columns, xp) -> loss, the escape hatch.
 
@@ -92,6 +95,7 @@ class Law:
     decision: str = ""
     unverified: str = ""
     where: Mapping[str, str] = field(default_factory=dict)
+    beliefs: tuple[Factor, ...] = ()
     function: Callable[..., Any] | None = None
 
     @classmethod
@@ -345,6 +349,12 @@ class Law:
             {k: {"prior": v} if isinstance(v, str) else dict(v) for k, v in priors.items()}
         )
 
+    def believing(self, factors: Iterable[Factor]) -> Law:
+        """Return a law whose prior has these factors too; `bayescale.elicit` makes them."""
+        card = copy.deepcopy(read_card(self.card))
+        card["beliefs"] = [f.entry() for f in (*self.beliefs, *factors)]
+        return _read(card, self.function)
+
     def varying(self, pool: Mapping[str, str | Iterable[str]] | str) -> Law:
         """Return a law pooled otherwise.
 
@@ -453,5 +463,6 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         decision=card.get("decision", ""),
         unverified=card.get("unverified", ""),
         where=dict(card.get("where", {})),
+        beliefs=read_factors(card, [card.get("response", {}).get("column", "loss"), *parameters]),
         function=function,
     )

@@ -127,7 +127,10 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd) for f in self.factors
         )
-        return (law.name, formula, described, self.noise, factors, self.pinned, self.bend)
+        return (
+            *(law.name, formula, described, self.noise, factors, self.pinned, self.bend),
+            law.beliefs,
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,11 @@ HERE = Path(__file__).resolve().parent
 MADE = HERE / "_made"
 CHAPTERS = {  # in the order of the work; what is missing here comes last, as "More"
     "Runs and laws": (*("read_runs", "Runs", "laws", "load_law", "Law", "prior_predictive"),),
-    "Fitting": ("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
+    "Priors": ("belief", "Belief", "elicit", "StatedPriors", "presets", "preset"),
+    "Fitting": (
+        *("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
+        *("psense", "power_sensitivity"),
+    ),
     "Answers": (
         *("predict", "Prediction", "allocate", "Allocation", "compare_recipes"),
         *("RecipeComparison", "backtest", "Backtest", "baselines", "report"),
@@ -129,7 +133,10 @@ def api() -> str:
     plots = [n for n in dir(bs.plots) if n.startswith("plot_")]
     parts += ["## Figures", "Each returns its axes and tidy data as a `Plot`."]
     parts += [_entry("bayescale.plots", name) for name in ("Plot", *plots)]
-    parts += ["## Data sets", *(_entry("bayescale.datasets", n) for n in ("names", "table", "info", "load"))]
+    parts += [
+        "## Data sets",
+        *(_entry("bayescale.datasets", n) for n in ("names", "table", "info", "load")),
+    ]
     for module in sorted(modules - {"datasets", "plots"}):
         own = sorted(_public(getattr(bs, module)))
         parts += [f"## bs.{module}", *(_entry(f"bayescale.{module}", name) for name in own)]

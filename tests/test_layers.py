@@ -18,15 +18,17 @@ grammar
 latex formula priors prior_table conditions
 columns cells tables
 products sources
-card elements optimum oracle_tables oracles costs compute law
+card factors elements optimum oracle_tables oracles costs compute law
 catalog optimum_many frontiers surfaces budgets regressions information criteria
 runs identifiability rows
 upstream dataset_tables dataset_files
 dataset_cards datasets templates
 places kernels noise bends model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
+conditioned
 population_prior group_likelihood candidates hierarchical_mode starts
-prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
+prior_check beliefs elicitation published_priors
+adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 fitting diagnostics storage shelf many_fits machine
 prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting

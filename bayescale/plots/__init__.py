@@ -10,6 +10,8 @@ from bayescale.plots.exponents import plot_exponents as plot_exponents
 from bayescale.plots.fit import plot_fit as plot_fit
 from bayescale.plots.forest import plot_forest as plot_forest
 from bayescale.plots.isoflop import plot_isoflop as plot_isoflop
+from bayescale.plots.prior import plot_beliefs as plot_beliefs
+from bayescale.plots.prior import plot_prior as plot_prior
 from bayescale.plots.recipes import plot_recipes as plot_recipes
 from bayescale.plots.residuals import plot_residuals as plot_residuals
 from bayescale.plots.scale import plot_over_scale as plot_over_scale
