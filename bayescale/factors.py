@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -76,27 +76,31 @@ def log_factors(law: Law, values: Mapping[str, Any], xp: Any) -> Any:
     return total
 
 
-def read_factors(card: Mapping[str, Any], names: Iterable[str]) -> tuple[Factor, ...]:
-    """Read a card's ``[[beliefs]]``; `names` are its response and parameters.
+def read_factors(
+    card: Mapping[str, Any], response: str, parameters: Sequence[str], columns: Sequence[str]
+) -> tuple[Factor, ...]:
+    """Read a card's ``[[beliefs]]``; `columns` are those of the law's variables.
 
     Raises
     ------
     LawError
-        A belief is of something unknown, or lacks a number.
+        A belief is of something unknown, lacks a number, or isn't at the law's columns.
     """
-    known = list(names)
     factors = []
     for i, entry in enumerate(card.get("beliefs", []), 1):
         missing = [key for key in ("quantity", "mean", "sd") if key not in entry]
         if missing:
             raise LawError(f"beliefs {i} lacks {', '.join(missing)}")
-        if entry["quantity"] not in known:
-            raise LawError(
-                f"beliefs {i}: quantity is {entry['quantity']!r}, not one of {', '.join(known)}"
-            )
+        of, at = entry["quantity"], entry.get("at", {})
+        if of != response and of not in parameters:
+            known = ", ".join([response, *parameters])
+            raise LawError(f"beliefs {i}: quantity is {of!r}, not one of {known}")
+        if set(at) != (set(columns) if of == response else set()):
+            where = f"at {', '.join(columns)}" if of == response else "at no scale"
+            raise LawError(f"beliefs {i}: {of} is {where}, not at {', '.join(at) or 'none'}")
         if entry["sd"] <= 0:
             raise LawError(f"beliefs {i}: sd must be above 0, not {entry['sd']:g}")
-        at = tuple((name, float(value)) for name, value in entry.get("at", {}).items())
         told = float(entry["mean"]), float(entry["sd"])
-        factors.append(Factor(entry["quantity"], *told, at, entry.get("about", "")))
+        placed = tuple((name, float(value)) for name, value in at.items())
+        factors.append(Factor(of, *told, placed, entry.get("about", "")))
     return tuple(factors)

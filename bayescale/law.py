@@ -389,7 +389,7 @@ class Law:
                 guess = nearest(name, self.variables)
                 raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
             card["variables"][name] |= {"column": column, "unit": _UNITS.get(column, "")}
-        for key in ("published", "checks"):
+        for key in ("published", "checks", "beliefs"):
             card.pop(key, None)
         card["unverified"] = "its variables stand in other columns than the card's"
         return _read(card, self.function)
@@ -463,6 +463,11 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         decision=card.get("decision", ""),
         unverified=card.get("unverified", ""),
         where=dict(card.get("where", {})),
-        beliefs=read_factors(card, [card.get("response", {}).get("column", "loss"), *parameters]),
+        beliefs=read_factors(
+            card,
+            card.get("response", {}).get("column", "loss"),
+            [*parameters],
+            [v.column for v in variables.values()],
+        ),
         function=function,
     )

@@ -58,7 +58,9 @@ def test_the_prior_predicts_what_was_stated(
         reached = np.log(np.quantile(belief, [tail, 1 - tail]))
         assert np.allclose(reached, np.log(ends), atol=0.15 * 0.5 * np.ptp(np.log(ends)))
     assert stated.table["stated_upper"].tolist() == [2.6, 2.1, 0.45]
-    assert (stated.table["card_upper"] > stated.table["upper"]).all()
+    table = stated.table
+    card = table["card_upper"] / table["card_lower"]
+    assert (card > table["upper"] / table["lower"]).all()
     assert not stated.notes
 
 
@@ -160,6 +162,8 @@ def test_a_factor_is_in_the_density_and_in_the_card(law: bs.Law, runs: bs.Runs) 
         ('quantity = "alpha"\nmean = 1', "beliefs 1 lacks sd"),
         ('quantity = "alpha"\nmean = 1\nsd = 0', "sd must be above 0"),
         ('quantity = "alpha"\nmean = "x"\nsd = 1', "must be a number"),
+        ('quantity = "loss"\nmean = 1\nsd = 1', "loss is at N, D, not at none"),
+        ('quantity = "alpha"\nat = {N = 1}\nmean = 1\nsd = 1', "alpha is at no scale"),
     ],
 )
 def test_a_bad_belief_of_a_card(entry: str, message: str, law: bs.Law) -> None:
@@ -284,9 +288,8 @@ def test_prior_figures(law: bs.Law, runs: bs.Runs, stated: bs.StatedPriors) -> N
     told = bs.plots.plot_prior(law, runs, prior=stated)
     assert len(plain.data) == len(told.data) == len(runs)
     assert set(plain.data["group"]) == set(TWO_FAMILIES)
-    assert (told.data["upper"] - told.data["lower"]).mean() < (
-        plain.data["upper"] - plain.data["lower"]
-    ).mean()
+    spans = [np.log(p.data["upper"] / p.data["lower"]).mean() for p in (told, plain)]
+    assert spans[0] < spans[1]
     assert (plain.data["lower"] < plain.data["prior_median"]).all()
     with pytest.raises(bs.BayescaleError, match="'size' is no column"):
         bs.plots.plot_prior(law, runs, x="size")
