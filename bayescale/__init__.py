@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.backtesting import Backtest as Backtest
     from bayescale.backtesting import backtest as backtest
     from bayescale.baseline_forecasts import baselines as baselines
+    from bayescale.beliefs import Belief as Belief
+    from bayescale.beliefs import StatedPriors as StatedPriors
+    from bayescale.beliefs import belief as belief
     from bayescale.catalog import laws as laws
     from bayescale.catalog import load_law as load_law
     from bayescale.choosing_runs import next_runs as next_runs
@@ -30,6 +33,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.diagnostics import prior_summary as prior_summary
     from bayescale.diagnostics import summary as summary
     from bayescale.effects import conditional_effects as conditional_effects
+    from bayescale.elicitation import elicit as elicit
     from bayescale.elpd_tables import loo_compare as loo_compare
     from bayescale.errors import BayescaleError as BayescaleError
     from bayescale.errors import ConvergenceError as ConvergenceError
@@ -57,6 +61,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.prediction import Prediction as Prediction
     from bayescale.prediction import predict as predict
     from bayescale.prior_check import prior_predictive as prior_predictive
+    from bayescale.published_priors import preset as preset
+    from bayescale.published_priors import presets as presets
     from bayescale.recipe_metrics import compare_metrics as compare_metrics
     from bayescale.recipes import RecipeComparison as RecipeComparison
     from bayescale.recipes import compare_recipes as compare_recipes
@@ -66,6 +72,8 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.runs import read_runs as read_runs
     from bayescale.schedule_columns import with_schedules as with_schedules
     from bayescale.schedules import Schedule as Schedule
+    from bayescale.sensitivity import power_sensitivity as power_sensitivity
+    from bayescale.sensitivity import psense as psense
     from bayescale.storage import load as load
     from bayescale.storage import save as save
     from bayescale.sweeps import least_compute as least_compute
@@ -79,11 +87,13 @@ _CONTENTS = {  # module: the public names that live there
     "averages": ("Average", "average"),
     "backtesting": ("Backtest", "backtest"),
     "baseline_forecasts": ("baselines",),
+    "beliefs": ("Belief", "StatedPriors", "belief"),
     "catalog": ("laws", "load_law"),
     "choosing_runs": ("next_runs",),
     "configuration": ("configure",),
     "diagnostics": ("diagnose", "prior_summary", "summary"),
     "effects": ("conditional_effects",),
+    "elicitation": ("elicit",),
     "elpd_tables": ("loo_compare",),
     "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
     "fitting": ("Fit", "fit"),
@@ -98,6 +108,7 @@ _CONTENTS = {  # module: the public names that live there
     "many_fits": ("ManyFits", "fit_many"),
     "plots.predictive": ("pp_check",),
     "prediction": ("Prediction", "predict"),
+    "published_priors": ("preset", "presets"),
     "prior_check": ("prior_predictive",),
     "recipe_metrics": ("compare_metrics",),
     "recipes": ("RecipeComparison", "compare_recipes"),
@@ -106,6 +117,7 @@ _CONTENTS = {  # module: the public names that live there
     "runs": ("Runs", "read_runs"),
     "schedule_columns": ("with_schedules",),
     "schedules": ("Schedule",),
+    "sensitivity": ("power_sensitivity", "psense"),
     "storage": ("load", "save"),
     "sweeps": ("least_compute", "sweep_budgets"),
     "tuning": ("optimise",),

@@ -64,6 +64,9 @@ SCHEMA: dict[str, Any] = {
         }
     },
     "published": {"*": {"source": str, "units": str, "unverified": str, "values": {"*": _VALUES}}},
+    "beliefs": [
+        {"about": str, "quantity": str, "at": {"*": _NUMBER}, "mean": _NUMBER, "sd": _NUMBER}
+    ],
     "checks": [
         {
             "what": str,

@@ -33,6 +33,7 @@ def with_members(card: Mapping[str, Any], members: Mapping[str, Iterable[str] | 
     for name in of_members & set(card["parameters"]):
         if any(name.startswith(f"{base}_") for base in indexed_parameters(card)):
             del changed["parameters"][name]
+    changed.pop("beliefs", None)  # which may be of the card's own members
     return _unchecked(changed, "its index has other members than the card's")
 
 
@@ -44,6 +45,8 @@ def with_fixed(card: Mapping[str, Any], values: Mapping[str, float | str]) -> di
         kept = {k: keys[k] for k in ("about", "why", "over") if k in keys}
         changed["parameters"][name] = {**kept, "equals": value}
     changed["pairs"] = [pair for pair in card.get("pairs", []) if not set(values) & set(pair)]
+    if "beliefs" in card:
+        changed["beliefs"] = [b for b in card["beliefs"] if b.get("quantity") not in values]
     return _unchecked(changed, "some of its parameters are fixed or tied")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.factors import log_factors
 from bayescale.law import Parameter
 from bayescale.model import Structure, has_share
 from bayescale.places import pick, spread
@@ -106,7 +107,7 @@ def log_prior_population(
     own = tuple(k for k in range(len(free)) if k not in by_value)
     table = PriorTable.of([free[k].prior for k in own])
     total = table.log_density(pick(population, own), xp)
-    if not by_value:
+    if not by_value and not structure.law.beliefs:
         return total
     eta = spread(population, structure.free, structure.size) + structure.base
     values = to_natural(structure, eta, reference, xp)
@@ -116,7 +117,7 @@ def log_prior_population(
         _, slope = share_line(p, values, reference, xp)
         total = total + _value_log_density(p.prior, values[p.name], xp)
         total = total + xp.log(values[p.name]) - xp.log(xp.abs(slope))
-    return total
+    return total + log_factors(structure.law, values, xp)
 
 
 def _value_log_density(prior: Prior, value: Array, xp: Any) -> Array:

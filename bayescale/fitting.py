@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayescale.beliefs import StatedPriors
 from bayescale.density import Position
 from bayescale.diagnostics import PRIOR_CONFLICT, diagnose, too_many_divergences
 from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
@@ -152,7 +153,7 @@ def fit(
     law: Law,
     runs: Runs | pd.DataFrame,
     pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | StatedPriors | None = None,
     noise: str | None = None,
     discrepancy: str | None = None,
     checkpoints: str = "final",
@@ -179,7 +180,7 @@ def fit(
         (families apart); noise parameters (``sigma``) may be named too. The card's where None.
     prior : dict, optional
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
-        say ``{"prior": ..., "on": "share"}``.
+        say ``{"prior": ..., "on": "share"}``. Or what `elicit` or `preset` gave.
     noise : str, optional
         How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
         rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
@@ -336,7 +337,7 @@ def frame(
     law: Law,
     runs: Runs | pd.DataFrame,
     pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | StatedPriors | None = None,
     noise: str | None = None,
     checkpoints: str = "final",
     on_failed: str = "error",
@@ -359,7 +360,8 @@ def frame(
         correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
-    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes))
+    believed = [f"the prior was told: {f.about or f.of}" for f in law.beliefs]
+    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes, *believed))
 
 
 def _discrepancy(law: Law, asked: str | None) -> str:
@@ -439,7 +441,9 @@ def _read(frame: Any, law: Law) -> Runs:
 
 
 def _adapt(
-    law: Law, pool: Mapping[str, Sequence[str]] | str | None, prior: Mapping[str, Any] | None
+    law: Law,
+    pool: Mapping[str, Sequence[str]] | str | None,
+    prior: Mapping[str, Any] | StatedPriors | None,
 ) -> tuple[Law, dict[str, list[str]]]:
     """Apply pooling and priors; noise parameters' pooling is returned apart."""
     noise_pool: dict[str, list[str]] = {}
@@ -455,7 +459,9 @@ def _adapt(
         pool = {k: written(v) for k, v in pool.items() if k not in NOISE_WORDS}
     if pool is not None and pool != {}:
         law = law.varying(pool)
-    if prior:
+    if isinstance(prior, StatedPriors):
+        law = prior.applied(law)
+    elif prior:
         changes = {
             name: {"prior": value, "on": "value"}
             if isinstance(value, str)

@@ -30,6 +30,7 @@ from bayescale.elements import (
     read_where,
 )
 from bayescale.errors import FormulaError, LawError
+from bayescale.factors import Factor, read_factors
 from bayescale.formula import Expression, log_name
 from bayescale.grammar import nearest
 from bayescale.indexed_card import written_out
@@ -71,6 +72,8 @@ class Law:
         What data are needed; what the law decides; why it has no checks, where it has none.
     where : Mapping of str to str
         Named sub-expressions, as written.
+    beliefs : tuple of Factor
+        What the prior says beside the parameters' own priors (`bayescale.elicit`).
     function : callable or None
         f(params, columns, xp) -> loss, the escape hatch.
     simplexes : Mapping of str to tuple of str
@@ -101,6 +104,7 @@ class Law:
     decision: str = ""
     unverified: str = ""
     where: Mapping[str, str] = field(default_factory=dict)
+    beliefs: tuple[Factor, ...] = ()
     function: Callable[..., Any] | None = None
     simplexes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -343,6 +347,12 @@ class Law:
             {k: {"prior": v} if isinstance(v, str) else dict(v) for k, v in priors.items()}
         )
 
+    def believing(self, factors: Iterable[Factor]) -> Law:
+        """Return a law whose prior has these factors too; `bayescale.elicit` makes them."""
+        card = copy.deepcopy(read_card(self.card))
+        card["beliefs"] = [f.entry() for f in (*self.beliefs, *factors)]
+        return _read(card, self.function)
+
     def varying(self, pool: Mapping[str, str | Iterable[str]] | str) -> Law:
         """Return a law pooled otherwise.
 
@@ -413,7 +423,7 @@ class Law:
                 raise LawError(f"the law {self.name!r} has no variable {name!r}.{guess}")
             of = card["variables"].setdefault(name, {})  # a member of an indexed one is not there
             of |= {"column": column, "unit": _UNITS.get(column, "")}
-        for key in ("published", "checks"):
+        for key in ("published", "checks", "beliefs"):
             card.pop(key, None)
         card["unverified"] = "its variables stand in other columns than the card's"
         return _read(card, self.function)
@@ -499,6 +509,12 @@ def _build(card: Mapping[str, Any], text: str, function: Callable[..., Any] | No
         decision=card.get("decision", ""),
         unverified=card.get("unverified", ""),
         where=dict(whole.get("where", {})),
+        beliefs=read_factors(
+            card,
+            card.get("response", {}).get("column", "loss"),
+            [*parameters],
+            [v.column for v in variables.values()],
+        ),
         function=function,
         simplexes=simplexes(whole),
     )

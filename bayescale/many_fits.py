@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from bayescale.beliefs import StatedPriors
 from bayescale.diagnostics import MAX_RHAT, MIN_ESS, too_many_divergences
 from bayescale.effort import OutOfTime, check_limit, limited, memory_to_draw, require_memory
 from bayescale.errors import BayescaleError, DataError
@@ -120,7 +121,7 @@ def fit_many(
     law: Law,
     runs: Sequence[Runs | pd.DataFrame],
     pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | None = None,
+    prior: Mapping[str, Any] | StatedPriors | None = None,
     noise: str | None = None,
     discrepancy: str | None = None,
     checkpoints: str = "final",

@@ -172,7 +172,7 @@ class Structure:
         factors = tuple(
             (len(f.levels), f.varied, f.pairs, f.learned, f.fixed_sd, f.tied) for f in self.factors
         )
-        parts = (self.likelihood, factors, self.pinned, self.bend, self.slopes)
+        parts = (self.likelihood, factors, self.pinned, self.bend, self.slopes, law.beliefs)
         return (law.name, formula, described, *parts)
 
 

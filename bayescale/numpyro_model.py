@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.coordinates import share_line
+from bayescale.coordinates import share_line, to_natural
 from bayescale.density import Position, cell_log_likelihood, group_coordinates
+from bayescale.factors import log_factors
 from bayescale.model import Model, has_share
+from bayescale.places import spread
 
 
 def numpyro_model(model: Model) -> Callable[[], None]:
@@ -60,7 +62,12 @@ def numpyro_model(model: Model) -> Callable[[], None]:
                 value = numpyro.sample(p.name, p.prior.numpyro())
                 intercept, slope = share_line(p, values, reference, jnp)
                 coordinates[i] = intercept + slope * jnp.log(value) - jnp.log(reference[p.of])
-        return jnp.stack([coordinates[i] for i in structure.free])
+        free = jnp.stack([coordinates[i] for i in structure.free])
+        if structure.law.beliefs:
+            eta = spread(free, structure.free, structure.size) + structure.base
+            natural = to_natural(structure, eta, reference, jnp)
+            numpyro.factor("beliefs", log_factors(structure.law, natural, jnp))
+        return free
 
     def effects(f: int) -> tuple[Any, Any, Any]:
         factor = structure.factors[f]

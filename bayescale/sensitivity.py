@@ -14,6 +14,7 @@ import pandas as pd
 
 from bayescale.coordinates import log_ratio, to_natural
 from bayescale.density import population_coordinates
+from bayescale.factors import log_factors
 from bayescale.fitting import Fit
 from bayescale.model import has_share, reference_inputs
 from bayescale.precision import x64
@@ -24,7 +25,7 @@ MAX_KHAT = 0.7
 
 
 def log_prior_draws(fit: Fit) -> np.ndarray:
-    """Log density of the stated priors (population and group sds) at every draw, shape (sample,).
+    """Log density of the stated priors and beliefs at every draw, shape (sample,).
 
     Group effects belong to the model and are not scaled; neither are Jacobians.
     """
@@ -43,7 +44,7 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
             for k, i in enumerate(factor.learned_index):
                 prior = structure.parameters[factor.varied[i]].group_sd
                 total += np.asarray(prior.log_prob(np.exp(position.log_sd[f][:, k])))
-    return total
+    return total + log_factors(structure.law, values, np)
 
 
 def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
@@ -128,3 +129,74 @@ def power_sensitivity(
             rows.append((t, component, shift / (high - low), ratio, khat))
     columns = ["target", "component", "median_shift", "width_ratio", "khat"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def psense(
+    fit: Fit,
+    targets: pd.DataFrame | Mapping[str, Any] | None = None,
+    kind: str = "mean",
+    new_groups: str = "error",
+    threshold: float = 0.05,
+) -> pd.DataFrame:
+    """Power-scaling sensitivity of every parameter, and of predictions, to prior and likelihood.
+
+    The table of `arviz_stats.psense_summary` (Kallioinen et al. 2024): how much a posterior moves
+    for a small relative change of the prior's or the likelihood's power.
+
+    Parameters
+    ----------
+    fit : Fit
+    targets : DataFrame or dict of columns, optional
+        Predictions to be judged, too: rows ``target 1``, ...
+    kind : {"mean", "new-run"}
+    new_groups : {"error", "sample"}
+    threshold : float
+        Sensitivity from which on something is said.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by parameter: prior, likelihood, diagnosis. "potential prior-data conflict": both
+        are above the threshold. "potential strong prior / weak likelihood": the prior's alone.
+        For how far a prediction's interval would move, see `power_sensitivity`.
+
+    Examples
+    --------
+    >>> import bayescale as bs
+    >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
+    >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
+    >>> bs.psense(fit, {"N": 1e6, "D": 2e7}).loc["target 1", "diagnosis"]
+    '...'
+    """
+    import logging
+
+    from arviz_base import from_dict
+    from arviz_stats.psense import psense_summary
+
+    from bayescale.diagnostics import flat_draws
+
+    names, draws = flat_draws(fit.data["posterior"].dataset)
+    variables = {name: draws[..., k] for k, name in enumerate(names)}
+    chains, length = draws.shape[:2]
+    if targets is not None:
+        predicted = log_loss_draws(fit, targets_frame(fit, targets), kind, new_groups)
+        variables |= {
+            f"target {k + 1}": predicted[:, k].reshape(chains, length)
+            for k in range(predicted.shape[1])
+        }
+    likelihood = fit.data["sample_stats"]["log_likelihood"].transpose("chain", "draw").to_numpy()
+    tree = from_dict(
+        {
+            "posterior": variables,
+            "log_prior": {"prior": log_prior_draws(fit).reshape(chains, length)},
+            "log_likelihood": {"runs": likelihood},
+        }
+    )
+    logger = logging.getLogger("arviz_stats.psense")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the table says it
+    try:
+        table = psense_summary(tree, threshold=threshold, round_to=6)
+    finally:
+        logger.setLevel(level)
+    return table.loc[list(variables)].rename_axis("parameter").replace({"diagnosis": {"✓": "ok"}})

@@ -26,7 +26,11 @@ CHAPTERS = {  # in the order of the work; what is missing here comes last, as "M
         *("read_runs", "Runs", "laws", "load_law", "Law"),
         *("law_from_formula", "prior_predictive"),
     ),
-    "Fitting": ("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
+    "Priors": ("belief", "Belief", "elicit", "StatedPriors", "presets", "preset"),
+    "Fitting": (
+        *("fit", "Fit", "fit_many", "ManyFits", "summary", "prior_summary", "diagnose"),
+        *("psense", "power_sensitivity"),
+    ),
     "Answers": (
         *("predict", "Prediction", "allocate", "Allocation", "compare_recipes"),
         *("RecipeComparison", "backtest", "Backtest", "baselines", "report"),

@@ -19,7 +19,7 @@ latex formula priors prior_table conditions
 columns cells tables responses schedules
 products sources
 links covariates card elements indices indexed_names indexed_parameters indexed_checks indexed_card
-optimum schedule_columns oracle_tables oracles costs compute law_text card_changes law
+optimum schedule_columns oracle_tables oracles costs compute law_text card_changes factors law
 walks bends drawn_laws
 catalog formula_laws optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
@@ -29,8 +29,10 @@ dataset_cards datasets templates
 places kernels gammas noise likelihoods
 model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
+conditioned
 population_prior group_likelihood candidates hierarchical_mode starts
-prior_check adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
+prior_check beliefs elicitation published_priors
+adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 symptoms fitting averages diagnostics storage shelf many_fits machine
 measured prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting

@@ -12,6 +12,8 @@ from bayescale.plots.fit import plot_fit as plot_fit
 from bayescale.plots.forest import plot_forest as plot_forest
 from bayescale.plots.isoflop import plot_isoflop as plot_isoflop
 from bayescale.plots.predictive import pp_check as pp_check
+from bayescale.plots.prior import plot_beliefs as plot_beliefs
+from bayescale.plots.prior import plot_prior as plot_prior
 from bayescale.plots.recipes import plot_recipes as plot_recipes
 from bayescale.plots.residuals import plot_residuals as plot_residuals
 from bayescale.plots.scale import plot_over_scale as plot_over_scale

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,7 @@ def tell_measured(given: argparse.Namespace) -> None:
     decades = table["distance"] / np.log(10.0)
     rng = np.random.default_rng(0)
     rows = []
-    for above, to in zip(DISTANCES[:-1], DISTANCES[1:], strict=True):
+    for above, to in pairwise(DISTANCES):
         near = table[(decades > above) & (decades <= to)]
         for prob in (0.5, 0.8, 0.9, 0.95):
             by = near.groupby("dataset")[f"coverage_{100 * prob:g}"].mean().to_numpy()
