@@ -70,7 +70,7 @@ def nested(stakes: Stakes, fit: Fit, one: pd.DataFrame) -> Worth:
     if extra:  # next to which a run's own scatter is nothing
         density = norm.logpdf(away, scale=extra)
     else:
-        noise = fit.model.structure.noise
+        noise = fit.model.structure.likelihood.noise
         values = {p.name: parameter_draws(fit, one)[p.name][..., None] for p in noise.parameters}
         rows = {k: v[:, None] for k, v in noise_rows(fit, one).items()}
         density = noise.cell_log_density(

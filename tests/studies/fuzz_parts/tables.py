@@ -159,7 +159,7 @@ def table(rng: random.Random, folder: Path) -> str:
     )
     framed = frame(law, runs, pool=pool, on_failed=rng.choice(("error", "drop")))
     arrays = framed.model.arrays
-    used = [arrays.log_loss, *(v for v in arrays.columns.values()), *arrays.rows.values()]
+    used = [arrays.observed, *(v for v in arrays.columns.values()), *arrays.rows.values()]
     if not all(np.all(np.isfinite(v)) for v in used):
         raise Wrong("numbers that are not finite reach the model")
     return "answered"

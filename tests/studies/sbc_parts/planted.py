@@ -145,7 +145,7 @@ def _float32(model: Model) -> contextlib.AbstractContextManager:
     def wrong(structure: Any, eta: Any, inputs: Any, xp: Any) -> Any:
         shorter = {k: v.astype(np.float32) for k, v in inputs["columns"].items()}
         losses = inputs["log_loss"].astype(np.float32)
-        small = {**inputs, "columns": shorter, "log_loss": losses}
+        small = {**inputs, "columns": shorter, "observed": losses}
         return healthy(structure, eta.astype(np.float32), small, xp).astype(np.float64)
 
     return _replaced("density.cell_log_likelihood", wrong)
@@ -264,7 +264,7 @@ def caught(name: str, repeats: int, counts: list[int]) -> list[dict]:
 
 
 def _laid_out(model: Model, table: pd.DataFrame) -> np.ndarray:
-    log_loss = np.array(model.arrays.log_loss)
+    log_loss = np.array(model.arrays.observed)
     log_loss[tuple(model.arrays.position.T)] = np.log(table["loss"].to_numpy())
     return log_loss
 
@@ -272,7 +272,7 @@ def _laid_out(model: Model, table: pd.DataFrame) -> np.ndarray:
 def _each(asked: Question, model: Model, position: Position, losses: np.ndarray) -> dict:
     """Quantities of every replicate at its own data; healthy arithmetic."""
     found = quantities(asked, model, position)
-    inputs = {**model.arrays.inputs(), "log_loss": losses}
+    inputs = {**model.arrays.inputs(), "observed": losses}
     found["log_likelihood"] = density.log_likelihood(model.structure, position, inputs, np)
     return found
 
@@ -308,7 +308,7 @@ def _sampled(
     model: Model, truths: Position, losses: np.ndarray, rng: np.random.Generator
 ) -> tuple[tuple[np.ndarray, Position], np.ndarray]:
     """Draws (draw, replicate, dimension) of every replicate's posterior, and log likelihoods."""
-    inputs = {**model.arrays.inputs(), "log_loss": losses}
+    inputs = {**model.arrays.inputs(), "observed": losses}
 
     def both(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         position = _unflat(flat, truths)

@@ -176,7 +176,7 @@ def _draw(model: Model, rng: np.random.Generator, size: int) -> tuple[Position, 
 
 def _scatter(model: Model, values: dict, rng: np.random.Generator, size: int) -> np.ndarray:
     """Deviations (truth, group, cell, seed): one draw a cell, one a run, one mixing a cell."""
-    noise, arrays = model.structure.noise, model.arrays
+    noise, arrays = model.structure.likelihood.noise, model.arrays
     shape = (size, *arrays.mask.shape)
     spread = {p.name: values[p.name][..., None, None] for p in noise.parameters}
     total = np.zeros(shape)
