@@ -175,10 +175,10 @@ def allocate(
     >>> plan = bs.allocate(fit, C=1e24, at={"family": "dense"})         # doctest: +SKIP
     >>> plan.N, plan.near_optimal                                       # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import prediction, predictive_draws
 
     return allocate_with(
-        prediction.parameter_draws,
+        predictive_draws.parameter_draws,
         prediction.predict,
         fit,
         C,

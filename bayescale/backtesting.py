@@ -189,9 +189,10 @@ def rolling_with(
 
 def _verbs() -> Verbs:
     """Bring in our own; here, because they load JAX."""
-    from bayescale import fitting, many_fits, prediction
+    from bayescale import fitting, many_fits, predictive_draws
 
-    return Verbs(fitting.fit, prediction.loss_draws, prediction.log_predictive, many_fits.fit_many)
+    draws, density = predictive_draws.loss_draws, predictive_draws.log_predictive
+    return Verbs(fitting.fit, draws, density, many_fits.fit_many)
 
 
 def _fit_all(

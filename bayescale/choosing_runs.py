@@ -106,9 +106,9 @@ def next_runs(
     >>> pool = pd.DataFrame({"N": [1e8, 1e9], "D": [2e9, 2e10]})
     >>> bs.next_runs(fit, pool, goal={"C": 1e23}, budget=1e21)          # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
-    own = Draws(prediction.parameter_draws, prediction.loss_draws)
+    own = Draws(predictive_draws.parameter_draws, predictive_draws.loss_draws)
     return next_runs_with(
         own,
         fit,

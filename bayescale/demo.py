@@ -17,7 +17,8 @@ from bayescale.costs import from_rows
 from bayescale.diagnostics import diagnose, summary
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit, fit
-from bayescale.prediction import predict, short
+from bayescale.prediction import predict
+from bayescale.prediction_words import short
 from bayescale.recipes import compare_recipes
 from bayescale.storage import save
 

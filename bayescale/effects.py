@@ -13,7 +13,8 @@ from bayescale.averages import Average
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
 from bayescale.grammar import nearest
-from bayescale.prediction import decades_beyond, loss_draws, targets_frame
+from bayescale.predictive_draws import loss_draws
+from bayescale.targets import decades_beyond, targets_frame
 
 LEVELS = (0.1, 0.5, 0.9)  # quantiles of the fitted rows at which a second variable is held
 

@@ -11,7 +11,8 @@ from scipy.special import logsumexp
 from bayescale.fitting import Fit
 from bayescale.likelihoods import OnLine, log_ways
 from bayescale.model_from_runs import gaps
-from bayescale.prediction import compute_of, line_draws, noise_rows
+from bayescale.predictive_draws import line_draws, noise_rows
+from bayescale.targets import compute_of
 
 
 @dataclass(frozen=True, eq=False)

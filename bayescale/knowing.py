@@ -41,9 +41,9 @@ def value_of_knowing(
     >>> bs.value_of_knowing(fit, goal={"C": 1e23})                      # doctest: +SKIP
     """
     if draws is None:
-        from bayescale import prediction
+        from bayescale import predictive_draws
 
-        draws = Draws(prediction.parameter_draws, prediction.loss_draws)
+        draws = Draws(predictive_draws.parameter_draws, predictive_draws.loss_draws)
     fits = named_fits(fit)
     asked = read_goal(goal)
     if isinstance(asked, Allocate):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bayescale.columns import LABELS
 from bayescale.fitting import Fit
-from bayescale.prediction import loss_draws
+from bayescale.predictive_draws import loss_draws
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from bayescale.law import Law
 from bayescale.law_misses import what_it_misses
 from bayescale.leave_out import LeftOut, lfo, loo
 from bayescale.mixture_weights import bootstrap_counts, mixture_weights, pseudo_bma
-from bayescale.prediction import log_predictive, loss_draws
+from bayescale.predictive_draws import log_predictive, loss_draws
 from bayescale.runs import Runs
 from bayescale.splits import Choice
 

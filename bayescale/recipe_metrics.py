@@ -47,12 +47,12 @@ def compare_metrics(
     >>> import bayescale as bs
     >>> bs.compare_metrics({"loss": a, "error": b}, at={"C": 1e22})     # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
     losses = {}
     for place, (metric, fit) in enumerate(fits.items()):
-        question = ask_recipes(prediction.parameter_draws, fit, by, at, cost)
-        draws = prediction.loss_draws(fit, question.targets, kind=kind, seed=seed)
+        question = ask_recipes(predictive_draws.parameter_draws, fit, by, at, cost)
+        draws = predictive_draws.loss_draws(fit, question.targets, kind=kind, seed=seed)
         mixed = np.random.default_rng([seed, place]).permutation(len(draws))  # fits are apart
         losses[metric] = pd.DataFrame(draws[mixed], columns=[arm.name for arm in question.arms])
     return several_metrics(losses, weights)

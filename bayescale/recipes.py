@@ -141,11 +141,11 @@ def compare_recipes(
     >>> choice = bs.compare_recipes(fit, at={"C": 1e22, "corpus": "prose"})   # doctest: +SKIP
     >>> choice.table[["recipe", "p_best"]]                                    # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
     return compare_with(
-        prediction.parameter_draws,
-        prediction.loss_draws,
+        predictive_draws.parameter_draws,
+        predictive_draws.loss_draws,
         fit,
         by=by,
         at=at,

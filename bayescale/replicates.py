@@ -10,7 +10,7 @@ from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit
 from bayescale.likelihoods import OnLine
 from bayescale.noise import Noise
-from bayescale.prediction import line_draws
+from bayescale.predictive_draws import line_draws
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from bayescale.errors import DataError
 from bayescale.held_out import run_names
-from bayescale.prediction import compute_of
+from bayescale.targets import compute_of
 
 if TYPE_CHECKING:
     from bayescale.law import Law

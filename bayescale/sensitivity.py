@@ -18,7 +18,8 @@ from bayescale.factors import log_factors
 from bayescale.fitting import Fit
 from bayescale.model import has_share, reference_inputs
 from bayescale.precision import x64
-from bayescale.prediction import log_loss_draws, targets_frame
+from bayescale.predictive_draws import log_loss_draws
+from bayescale.targets import targets_frame
 
 POWERS = (0.8, 1.25)
 MAX_KHAT = 0.7

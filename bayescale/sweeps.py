@@ -141,9 +141,9 @@ def sweep_budgets(
     >>> import bayescale as bs
     >>> bs.sweep_budgets(fit, np.geomspace(1e20, 1e25, 6)).table        # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
-    surface, whole = _asked(prediction.parameter_draws, fit, cost, inference_tokens, at)
+    surface, whole = _asked(predictive_draws.parameter_draws, fit, cost, inference_tokens, at)
     return sweep(surface, [positive("C", one) for one in C], whole, utility, target)
 
 
@@ -183,12 +183,12 @@ def least_compute(
     >>> import bayescale as bs
     >>> bs.least_compute(fit, loss=1.9, prob=0.9)                       # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
     positive("loss", loss)
     if not 0 < prob < 1:
         raise DataError(f"prob is {prob!r}: give a probability between 0 and 1")
-    surface, whole = _asked(prediction.parameter_draws, fit, cost, inference_tokens, at)
+    surface, whole = _asked(predictive_draws.parameter_draws, fit, cost, inference_tokens, at)
     if largest is None:
         N, D = fit.runs.table["N"].max(), fit.runs.table["D"].max()
         top = float(spent(whole, N, D)) * np.exp(_REACH)

@@ -101,10 +101,10 @@ def optimise(
     >>> import bayescale as bs
     >>> best = bs.optimise(fit, {"lr": (1e-5, 1e-2)}, at={"N": 1e9, "D": 2e10})  # doctest: +SKIP
     """
-    from bayescale import prediction
+    from bayescale import predictive_draws
 
     return optimise_with(
-        prediction.parameter_draws,
+        predictive_draws.parameter_draws,
         fit,
         over,
         at=at,

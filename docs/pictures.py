@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import bayescale as bs
 from bayescale.costs import from_rows
 from bayescale.plots.canvas import INK, MARKERS, PALETTE, clean, log_axis
-from bayescale.prediction import loss_draws
+from bayescale.predictive_draws import loss_draws
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 FAMILY = "transformer-prose"

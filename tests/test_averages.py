@@ -18,7 +18,7 @@ from bayescale.averages import WHICH, own_name
 from bayescale.law_misses import what_it_misses
 from bayescale.leave_out import LeftOut
 from bayescale.mixture_weights import bootstrap_counts, mixture_weights, pseudo_bma
-from bayescale.prediction import log_predictive, loss_draws, parameter_draws
+from bayescale.predictive_draws import log_predictive, loss_draws, parameter_draws
 
 AT = {"N": [1e9, 3e7], "D": [2e10, 3e8], "family": ["moe", "dense"]}
 

@@ -193,8 +193,8 @@ def test_rolling_refuses_one_text():
 
 
 def test_the_public_verbs_are_wired_to_the_package():
-    from bayescale import fitting, prediction
+    from bayescale import fitting, predictive_draws
 
     verbs = backtesting._verbs()
     assert verbs.fit is fitting.fit
-    assert verbs.loss_draws is prediction.loss_draws
+    assert verbs.loss_draws is predictive_draws.loss_draws

@@ -147,7 +147,7 @@ def test_a_prediction_does_not_depend_on_what_else_is_asked(fits):
 @pytest.mark.slow
 def test_draws_of_a_bent_law_are_what_is_predicted(fits):
     from bayescale.drawn_laws import values
-    from bayescale.prediction import parameter_draws
+    from bayescale.predictive_draws import parameter_draws
 
     fit = fits["bend"]
     params = parameter_draws(fit, pd.DataFrame({"N": [1e9]}))

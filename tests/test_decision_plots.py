@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 import bayescale as bs
 from bayescale.errors import BayescaleError
-from bayescale.prediction import loss_draws, parameter_draws
+from bayescale.predictive_draws import loss_draws, parameter_draws
 from bayescale.recipes import RecipeComparison
 
 

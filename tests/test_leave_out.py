@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import bayescale as bs
 from bayescale.held_out import _row_log_density, foretell, run_names
 from bayescale.leave_out import LeftOut
-from bayescale.prediction import line_draws
+from bayescale.predictive_draws import line_draws
 from bayescale.scale_blocks import random_folds, scale_blocks, scale_of
 
 

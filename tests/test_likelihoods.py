@@ -375,7 +375,7 @@ def test_a_variable_may_be_zero_where_its_card_says_so():
 def test_targets_may_be_zero_too():
     from types import SimpleNamespace
 
-    from bayescale.prediction import targets_frame
+    from bayescale.targets import targets_frame
 
     fit = SimpleNamespace(law=bs.Law.from_text(REPEATS))
     assert targets_frame(fit, {"R": 0, "code": 0.2})["R"].tolist() == [0.0]
@@ -414,14 +414,14 @@ def test_counts_are_predicted_as_shares_of_their_trials(counted):
 def scored(fit, noise: str) -> dict:
     """A backtest with the fit that there is."""
     from bayescale.backtesting import Verbs, backtest_with
-    from bayescale.prediction import log_predictive, loss_draws
+    from bayescale.predictive_draws import log_predictive, loss_draws
 
     verbs = Verbs(lambda law, runs, **_: fit, loss_draws, log_predictive)
     return backtest_with(verbs, fit.law, fit.runs.table, cut="x > 5", noise=noise).metrics
 
 
 def test_counts_of_none_are_scored_as_they_are(counted):
-    from bayescale.prediction import log_predictive
+    from bayescale.predictive_draws import log_predictive
 
     told = scored(counted, "beta-binomial")
     assert told["scale"] == "response"
@@ -445,7 +445,7 @@ def test_counts_are_saved_and_drawn(counted, tmp_path):
 
 
 def test_what_is_negative_is_predicted_and_scored_in_its_unit():
-    from bayescale.prediction import log_predictive
+    from bayescale.predictive_draws import log_predictive
 
     made = simulated("t")
     negative = np.where(made.fits.table["ok"], (made.y < 0).sum(axis=1), -1)

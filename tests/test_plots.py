@@ -17,7 +17,7 @@ from bayescale.display.writing import exponential, human, quantity
 from bayescale.errors import BayescaleError, DataError
 from bayescale.plots.canvas import PALETTE, round_ticks, spread
 from bayescale.plots.words import named
-from bayescale.prediction import loss_draws
+from bayescale.predictive_draws import loss_draws
 from bayescale.recipes import RecipeComparison
 
 TARGET = {"N": 3e8, "D": 3e9, "family": ["dense", "moe"]}

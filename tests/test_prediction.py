@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
-from bayescale.prediction import log_predictive, loss_draws, parameter_draws
+from bayescale.predictive_draws import log_predictive, loss_draws, parameter_draws
 from bayescale.sensitivity import power_sensitivity
 from tests.simulate import TRUTH, ladder
 

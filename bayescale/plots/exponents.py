@@ -22,7 +22,7 @@ from bayescale.plots.canvas import (
     panels,
 )
 from bayescale.plots.words import named, wrapped
-from bayescale.prediction import percent
+from bayescale.prediction_words import percent
 
 _COLOURS = {"prior": FAINT, "population": INK, "group": PALETTE[0]}
 

@@ -33,7 +33,8 @@ from bayescale.plots.canvas import (
 )
 from bayescale.plots.lines import curves_of, either, horizontal, lines_of
 from bayescale.plots.words import named
-from bayescale.prediction import percent, predict
+from bayescale.prediction import predict
+from bayescale.prediction_words import percent
 
 _TARGET = PALETTE[1]
 _STYLES = ("-", "--", "-.", ":")

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from bayescale.errors import BayescaleError
 from bayescale.fitting import Fit
 from bayescale.plots.canvas import INK, PALETTE, Plot, interval_key, interval_marks, legend, panels
-from bayescale.prediction import parameter_draws
+from bayescale.predictive_draws import parameter_draws
 
 _TAILS = {"lower_95": 0.025, "lower_50": 0.25, "median": 0.5, "upper_50": 0.75, "upper_95": 0.975}
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bayescale import costs
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
-from bayescale.prediction import loss_draws
+from bayescale.predictive_draws import loss_draws
 
 _POINTS = 48
 

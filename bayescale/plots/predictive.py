@@ -23,7 +23,7 @@ from bayescale.plots.canvas import (
     panels,
 )
 from bayescale.plots.words import named
-from bayescale.prediction import percent
+from bayescale.prediction_words import percent
 from bayescale.replicates import replicate
 
 CHECKS = ("dens_overlay", "intervals", "stat")

@@ -28,7 +28,7 @@ from bayescale.plots.canvas import (
     panels,
 )
 from bayescale.plots.words import named
-from bayescale.prediction import percent
+from bayescale.prediction_words import percent
 from bayescale.prior_check import prior_lines
 from bayescale.runs import Runs
 

@@ -24,7 +24,8 @@ from bayescale.plots.canvas import (
     panels,
 )
 from bayescale.plots.words import named
-from bayescale.prediction import loss_draws, noise_rows, percent
+from bayescale.prediction_words import percent
+from bayescale.predictive_draws import loss_draws, noise_rows
 
 _LEVELS = 8  # as many distinct values are joined by a line through their medians
 

@@ -15,7 +15,6 @@ from bayescale.fitting import Fit
 from bayescale.law import Law
 from bayescale.law_text import equations
 from bayescale.plots import plot_exponents, plot_fit, plot_residuals
-from bayescale.prediction import group_labels
 from bayescale.reporting.answers import Answers
 from bayescale.reporting.blocks import (
     Block,
@@ -29,6 +28,7 @@ from bayescale.reporting.blocks import (
     pairs,
 )
 from bayescale.storage import made_with, table_digest
+from bayescale.targets import group_labels
 
 _PROB = 0.95
 _RANGES = ("N", "D", "C", "U")

@@ -16,8 +16,9 @@ from bayescale.display.writing import listed
 from bayescale.errors import BayescaleError, DataError
 from bayescale.fitting import Fit
 from bayescale.goals import Allocate, Choose, Goal
-from bayescale.prediction import Prediction, compute_of, group_labels, predict
+from bayescale.prediction import Prediction, predict
 from bayescale.recipes import RecipeComparison, compare_recipes
+from bayescale.targets import compute_of, group_labels
 
 BEYOND = 10.0  # times the largest compute of the data, where nothing else is asked
 MOST_GROUPS = 12  # predicted and planned for unasked

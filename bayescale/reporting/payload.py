@@ -12,8 +12,9 @@ from bayescale.fitting import Fit
 from bayescale.grammar import Binary, Call, Minus, Name, Node, Number, Solve, children
 from bayescale.likelihoods import OnLine
 from bayescale.noise import Noise
-from bayescale.prediction import compute_of, parameter_draws
+from bayescale.predictive_draws import parameter_draws
 from bayescale.reporting.answers import MOST_GROUPS, cost_of, groups
+from bayescale.targets import compute_of
 
 DRAWS = 500
 # Of `law.js`.

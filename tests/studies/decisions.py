@@ -36,7 +36,7 @@ from bayescale.fitting import Fit
 from bayescale.goals import Allocate, Choose, Draws
 from bayescale.law import Law
 from bayescale.optimum import Minima, minimise
-from bayescale.prediction import loss_draws, parameter_draws
+from bayescale.predictive_draws import loss_draws, parameter_draws
 from bayescale.recipe_curves import chances
 from bayescale.surfaces import Surface, at_budget, search_range
 

@@ -22,7 +22,7 @@ from extrapolation import CHINCHILLA, LAWS, Part, chinchilla_parts, ladder_parts
 
 import bayescale as bs
 from bayescale import scoring
-from bayescale.prediction import log_predictive, loss_draws
+from bayescale.predictive_draws import log_predictive, loss_draws
 from bayescale.splits import split_runs
 
 OUT = record.RESULTS / "law_averages.csv"

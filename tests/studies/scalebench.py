@@ -53,7 +53,7 @@ from bayescale.fitting import Fit
 from bayescale.law import Law
 from bayescale.model_from_runs import build_model
 from bayescale.population_prior import sample_population_prior
-from bayescale.prediction import loss_draws, parameter_draws
+from bayescale.predictive_draws import loss_draws, parameter_draws
 
 OUT = record.RESULTS / "scalebench.csv"
 METHODS = ("ours", "exact", "v-opt", "d-opt", "random", "cheapest")

@@ -20,7 +20,7 @@ import pandas as pd
 import record
 
 import bayescale as bs
-from bayescale.prediction import loss_draws
+from bayescale.predictive_draws import loss_draws
 
 OUT = record.RESULTS / "true_law.csv"
 SCATTER = 0.005

@@ -104,7 +104,7 @@ def bayescale(
         Split, draws, log density, and the diagnostics of its fit (ok, max_rhat, ...).
     """
     import bayescale as bs
-    from bayescale.prediction import log_predictive, loss_draws
+    from bayescale.predictive_draws import log_predictive, loss_draws
 
     chosen = [(card_of(split, law), split) for split in splits]
     for name in dict.fromkeys(name for name, _ in chosen):

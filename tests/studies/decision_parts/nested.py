@@ -12,7 +12,7 @@ from bayescale.evidence import EXTRA
 from bayescale.fitting import Fit
 from bayescale.goals import Draws, Stakes
 from bayescale.information import Worth
-from bayescale.prediction import loss_draws, noise_rows, parameter_draws
+from bayescale.predictive_draws import loss_draws, noise_rows, parameter_draws
 
 OUTER = 128  # results looked at: the middles of as many equally likely slices
 BLOCKS = 10  # of the draws, for the jackknife
