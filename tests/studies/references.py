@@ -31,7 +31,7 @@ from tests.simulate import FOUR_FAMILIES, ladder  # noqa: E402
 
 FOUND = HERE / "results" / "references.csv"
 COMPARED = HERE / "results" / "references_compared.csv"
-CHAINS, DRAWS, WARMUP = 4, 4000, 1500
+CHAINS, DRAWS, WARMUP = 4, 2000, 1000
 TERMS = ("E", "A", "B")
 EXPONENTS = ("alpha", "beta")
 
