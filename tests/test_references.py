@@ -16,6 +16,8 @@ sys.path.append(str(Path(__file__).resolve().parent / "studies"))
 
 from references import FOUND, compared, data, ours
 
+if not FOUND.exists():
+    pytest.skip("no reference posteriors: run the study references.py", allow_module_level=True)
 REFERENCES = pd.read_csv(FOUND)
 
 
