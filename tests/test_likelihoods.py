@@ -41,7 +41,7 @@ def made(name: str):
 def test_a_link_leads_there_and_back(link, line):
     unit = 2.5
     value = link.value(np.array(line), unit, np)
-    assert link.line(value, unit, np) == pytest.approx(line, abs=1e-9)
+    assert link.line(value, unit, np) == pytest.approx(line, abs=1e-8)
     ahead, behind = (link.value(np.array(line + d), unit, np) for d in (1e-5, -1e-5))
     assert link.gain(value, unit) == pytest.approx(abs(ahead - behind) / 2e-5, rel=1e-5)
     if value > 0:
