@@ -57,8 +57,18 @@ class MixedLaw:
         return (WHICH, *(own_name(p, n) for n, law in self.laws.items() for p in law.parameters))
 
     @property
+    def simplexes(self) -> dict[str, tuple[str, ...]]:
+        return {
+            name: columns for law in self.laws.values() for name, columns in law.simplexes.items()
+        }
+
+    @property
     def varies(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(g for law in self.laws.values() for g in law.varies))
+
+    def scattering(self, noise: str | None) -> MixedLaw:
+        """The same laws, their runs scattering otherwise."""
+        return MixedLaw({name: law.scattering(noise) for name, law in self.laws.items()})
 
     def varying(self, pool: Any) -> MixedLaw:
         """The same laws, each pooled otherwise."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -226,7 +226,7 @@ def _split(
 ) -> Split:
     groups = _groups(law, options.get("pool"), runs.table)
     selecting = {k: options[k] for k in ("checkpoints", "on_failed") if k in options}
-    asked = replace(law, response=law.response.scattering(options.get("noise")))
+    asked = law.scattering(options.get("noise"))
     split = split_runs(runs, asked, cut, train, test, groups, **selecting)
     if options.get("new_groups", "error") == "error":
         refuse_unseen(split, groups)

@@ -22,6 +22,10 @@ from bayescale.priors import Prior
 _GROUP = r"\( 1 \| ([A-Za-z]\w*) \)"
 _LOG = r"log \( ([A-Za-z]\w*) \)"
 _PLAIN = r"([A-Za-z]\w*)"
+_WRITTEN = (
+    'what varies is written "1" (one value for all) or "1 + (1 | family)", with one '
+    "(1 | column) for each grouping column"
+)
 _SHAPE = re.compile(rf"1(?: \+ (?:{_GROUP}|{_LOG}|{_PLAIN}))*")
 
 
@@ -74,12 +78,7 @@ def read_terms(text: str) -> tuple[tuple[str, ...], tuple[Covariate, ...]]:
     pieces = [token.text for token in tokens(text)]
     shape = " ".join(pieces).strip()
     if not _SHAPE.fullmatch(shape):
-        raise FormulaError(
-            'what varies is written "1" (one value for all) or "1 + (1 | family)", with one '
-            "(1 | column) for each grouping column, and perhaps columns that a group has one "
-            'value of: "1 + log(width) + (1 | family)"',
-            text,
-        )
+        raise FormulaError(f"{_WRITTEN}, and perhaps columns that a group has one value of", text)
     groups: list[str] = []
     covariates: list[Covariate] = []
     for group, logged, plain in re.findall(rf"\+ (?:{_GROUP}|{_LOG}|{_PLAIN})", shape):
@@ -92,11 +91,9 @@ def read_terms(text: str) -> tuple[tuple[str, ...], tuple[Covariate, ...]]:
     if len(set(covariates)) != len(covariates):
         raise FormulaError("a covariate is named twice", text)
     if covariates and not groups:
-        raise FormulaError(
-            f"{covariates[0].text} tells groups apart, and there is none: name the grouping "
-            f"column, as in 1 + {covariates[0].text} + (1 | family)",
-            text,
-        )
+        known = covariates[0].text
+        remedy = f"{known} tells groups apart, and there is none: 1 + {known} + (1 | family)"
+        raise FormulaError(f"{_WRITTEN}; {remedy}", text)
     return tuple(groups), tuple(covariates)
 
 

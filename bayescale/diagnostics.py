@@ -211,8 +211,9 @@ def diagnose(fit: Fit) -> Diagnosis:
     )
     more = "run longer (draws=, warmup= doubled) or add prior information on the worst parameters"
     if not rhat <= MAX_RHAT:
-        if modes := separate_modes(names, draws):
-            problems.append(modes)
+        modes = separate_modes(names, draws)
+        if modes is not None and not too_many_divergences(diverging, total):
+            problems.append(modes)  # chains that diverge are stuck, and at rest nowhere
         problems.append(f"chains disagree: R-hat above {MAX_RHAT} ({worst('r_hat', 1)}); {more}")
     if not ess_bulk >= MIN_ESS:
         problems.append(

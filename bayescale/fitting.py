@@ -346,7 +346,7 @@ def frame(
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
     law, noise_pool = _adapt(law, pool, prior)
-    asked = replace(law, response=law.response.scattering(noise))
+    asked = law.scattering(noise)
     runs = runs if isinstance(runs, Runs) else _read(runs, asked)
     groups = _group_columns(law, noise_pool, pool, runs)
     selection = select_rows(runs, asked, groups, checkpoints=checkpoints, on_failed=on_failed)

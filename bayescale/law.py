@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
@@ -352,6 +352,10 @@ class Law:
         card = copy.deepcopy(read_card(self.card))
         card["beliefs"] = [f.entry() for f in (*self.beliefs, *factors)]
         return _read(card, self.function)
+
+    def scattering(self, noise: str | None) -> Law:
+        """The same law, its runs scattering by another likelihood; None for the card's own."""
+        return replace(self, response=self.response.scattering(noise))
 
     def varying(self, pool: Mapping[str, str | Iterable[str]] | str) -> Law:
         """Return a law pooled otherwise.

@@ -25,7 +25,7 @@ from bayescale.refitting import refit
 from bayescale.scale_blocks import random_folds, scale_blocks, scale_of
 
 GOOD_K = 0.7
-_CLASSES = {"loo": "ELPDDataLOO", "loo_kfold": "ELPDDataLOOKFold", "lfo_cv": "ELPDDataLFO"}
+_CLASSES = {"loo": "ELPDDataLOO", "loo_kfold": "ELPDDataLOOKFold"}  # of ArviZ 1.x
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,11 +90,13 @@ class LeftOut:
             "elpd_i": labelled("elpd"),
             "pareto_k": labelled("pareto_k"),
         }
-        own = getattr(utils, _CLASSES[self.kind], None)  # ArviZ 1.x has a class for each kind
-        if own is None:
-            return utils.ELPDData(kind=self.kind, **options)
+        if "fold" in self.pointwise:
+            options["n_folds"] = self.pointwise["fold"].nunique()
+        # that of leave-future-out is about single steps of a time series: ours is a plain one
+        own: Any = getattr(utils, _CLASSES.get(self.kind, ""), utils.ELPDData)
         fields = own.__dataclass_fields__
-        return own(**{name: value for name, value in options.items() if name in fields})
+        named = {"kind": self.kind} if "kind" in fields else {}
+        return own(**named, **{name: v for name, v in options.items() if name in fields})
 
 
 def loo(

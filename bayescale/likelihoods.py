@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from bayescale.gammas import gammaln, log_rise
+from bayescale.gammas import gammaln, log_gamma, log_rise
 from bayescale.links import LINKS, RATES, Link, RateLink
 from bayescale.noise import (
     SCALES,
@@ -165,7 +165,7 @@ class BetaRates:
         self, values: Values, line: Array, observed: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         a, b = _beta_parameters(self.link, values["sigma"], line[..., None], xp)
-        density = gammaln(a + b, xp) - gammaln(a, xp) - gammaln(b, xp)
+        density = log_gamma(a + b, xp) - log_gamma(a, xp) - log_gamma(b, xp)
         density = density + (a - 1.0) * xp.log(observed) + (b - 1.0) * xp.log1p(-observed)
         return _sum_rows(density, mask, xp)
 

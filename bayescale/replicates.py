@@ -39,7 +39,7 @@ def replicate(fit: Fit, draws: int | None = None, seed: int = 0) -> np.ndarray:
     >>> import bayescale as bs
     >>> runs = bs.datasets.load("ladder").where("family == 'transformer-prose'")
     >>> fit = bs.fit(bs.load_law("chinchilla"), runs, progress=False)
-    >>> replicate(fit, draws=20).shape == (20, len(runs))
+    >>> replicate(fit, draws=20).shape == (20, len(fit.runs))
     True
     """
     structure, unit = fit.model.structure, fit.model.arrays.reference.typical

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 APART = 3.0  # chains' own sds between their means
 SETTLED = 1.0  # own sds between the halves of a chain
 GATHERED = 0.5  # of the divergent draws, in the lowest tenth of a spread
-UNTOLD = 0.9  # posterior sd over prior sd
+UNTOLD = 0.6  # posterior sd over prior sd; a floor lies under the losses, which cuts its prior off
 
 
 def separate_modes(names: Sequence[str], draws: np.ndarray) -> str | None:
@@ -78,7 +78,7 @@ def funnel(names: Sequence[str], draws: np.ndarray, diverging: np.ndarray) -> st
 
 
 def untold_floor(fit: Fit) -> str | None:
-    """A floor whose posterior is as wide as its prior: far predictions rest on the prior."""
+    """A floor whose posterior is nearly as wide as its prior: far predictions rest on the prior."""
     structure = fit.model.structure
     trade = structure.trade
     if trade is None or trade[0] not in structure.free:
@@ -96,7 +96,7 @@ def untold_floor(fit: Fit) -> str | None:
     if not after > UNTOLD * prior:
         return None
     return (
-        f"the data don't tell the floor {parameter.name}: its posterior is as wide as its prior"
-        f" ({after:.2f} and {prior:.2f} in log), and predictions far beyond the data rest on that"
-        f" prior; add runs over more decades, or a prior from elsewhere (prior=)"
+        f"the data don't tell the floor {parameter.name}: its posterior is nearly as wide as its"
+        f" prior ({after:.2f} and {prior:.2f} in log), and predictions far beyond the data rest on"
+        f" it; add runs over more decades, or a prior from elsewhere (prior=)"
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayescale as bs
+from bayescale.leave_out import LeftOut
 
 az = pytest.importorskip("arviz_stats.summary") and pytest.importorskip("arviz_stats")
 
@@ -81,6 +83,21 @@ def test_arviz_summarises_and_compares(small_fit, c_only_fit):
     )
     assert list(direct.index) == list(ours.index) == ["a", "b"]
     np.testing.assert_allclose(direct["elpd"].astype(float), ours["elpd"].astype(float), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("loo", "pareto_k"), ("loo_kfold", "fold"), ("lfo_cv", "block")]
+)
+def test_every_kind_of_leaving_out_is_known_to_arviz(kind, column):
+    elpd = np.random.default_rng(0).normal(3, 1, 30)
+    runs = [f"r{i}" for i in range(30)]
+    pointwise = pd.DataFrame({"elpd": elpd, column: np.arange(30) % 3 * 0.1}, index=runs)
+    left = LeftOut(kind, elpd.sum(), 1.0, 2.0, pointwise, pd.Series(dtype=float), 4000)
+    theirs = left.arviz
+    assert f"{elpd.sum():.2f}" in str(theirs)
+    assert list(theirs.elpd_i["run"].to_numpy()) == runs
+    table = az.compare({"a": theirs, "b": theirs})
+    assert table["elpd_diff"].astype(float).tolist() == [0.0, 0.0]
 
 
 def test_arviz_checks_predictions_and_sensitivity(tree):

@@ -183,7 +183,7 @@ def test_laws_shows_one_law(capsys):
         ("fit runs.csv --law chinchilla --index domain=a,b", "has no index 'domain'"),
         ("fit runs.csv --law chinchilla --pool alpha=nowhere", "nowhere"),
         ("fit absent.csv --law chinchilla", "absent.csv"),
-        ("fit . --law chinchilla", "folder"),
+        ("fit . --law chinchilla", "empty.csv is empty"),
         ("fit empty.csv --law chinchilla", "empty.csv"),
         ("fit runs.csv --law absent.toml", "absent.toml"),
         ("fit runs.csv --law chinchilla --columns N=weights", "weights"),

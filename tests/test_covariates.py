@@ -137,7 +137,7 @@ def test_reading():
     assert groups == ("family", "corpus")
     assert [c.text for c in covariates] == ["log(width)", "year"]
     for wrong, said in [
-        ("1 + log(width)", "name the grouping column"),
+        ("1 + log(width)", "tells groups apart, and there is none"),
         ("1 + log(width) + log(width) + (1 | family)", "named twice"),
         ("log(width) + (1 | family)", "what varies is written"),
         ("1 + exp(width) + (1 | family)", "what varies is written"),

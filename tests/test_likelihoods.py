@@ -37,11 +37,11 @@ def made(name: str):
 
 
 @pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
-@given(st.floats(-3.0, 3.0))
+@given(st.floats(-3.0, 2.0))
 def test_a_link_leads_there_and_back(link, line):
     unit = 2.5
     value = link.value(np.array(line), unit, np)
-    assert link.line(value, unit, np) == pytest.approx(line, abs=1e-9)
+    assert link.line(value, unit, np) == pytest.approx(line, abs=1e-8)
     ahead, behind = (link.value(np.array(line + d), unit, np) for d in (1e-5, -1e-5))
     assert link.gain(value, unit) == pytest.approx(abs(ahead - behind) / 2e-5, rel=1e-5)
     if value > 0:
@@ -126,12 +126,15 @@ def test_counts_that_hardly_differ_are_binomial_and_poisson(sigma):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=2e5 * sigma**2 + 1e-9)
 
 
-@given(st.floats(-12, 40), st.integers(0, 100_000))
+@given(st.floats(-20, 60), st.integers(0, 100_000))
 def test_a_rise_is_the_sum_of_its_factors(log_x, k):
-    from bayescale.gammas import log_rise
+    from scipy.special import gammaln
+
+    from bayescale.gammas import log_gamma, log_rise
 
     x = np.exp(log_x)
     expected = np.sum(np.log1p(np.arange(k) / x))
+    assert float(log_gamma(x, np)) == pytest.approx(gammaln(x), rel=1e-10, abs=1e-10)
     assert float(log_rise(x, float(k), np)) == pytest.approx(
         expected, rel=1e-9, abs=1e-12 + 1e-15 * k
     )

@@ -23,6 +23,7 @@ from bayescale import plots
 from bayescale.errors import BayescaleError, DataError
 from bayescale.files import write_whole
 from bayescale.formula import Expression
+from bayescale.grammar import MAX_WRITTEN
 from bayescale.plots.canvas import PALETTE
 from bayescale.reporting.about_next import sentence as next_sentence
 from bayescale.reporting.answers import completed, sorted_out, usual_targets
@@ -375,7 +376,7 @@ def test_the_page_walks_every_operation_as_python_does(html, browser):
     ]
     rng = np.random.default_rng(7)
     for formula in formulas:
-        expression = Expression.parse(formula)
+        expression = Expression.parse(formula, None, MAX_WRITTEN)
         values = {
             name: float(v)
             for name, v in zip(

@@ -64,6 +64,7 @@ def test_read_shows_and_writes(here: Path, capsys: pytest.CaptureFixture[str]) -
     told = json.loads(capsys.readouterr().out)
     assert told["rows"] == told["runs"] == 2
     assert told["written"] is None
+    assert not any("question" in note for note in told["notes"])  # it is a plain table now
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,10 @@ def test_a_saved_fit_predicts_identically_in_a_new_process(small_fit, tmp_path):
 def test_crossed_and_replicated_fits_survive(crossed_fit, tmp_path):
     again = bs.load(bs.save(crossed_fit, tmp_path / "fit.nc"))
     at = {"N": 1e9, "D": 2e10, "arch": "recurrent", "corpus": "code"}
-    np.testing.assert_array_equal(
-        bs.predict(again, at).draws.to_numpy(), bs.predict(crossed_fit, at).draws.to_numpy()
+    np.testing.assert_allclose(  # to the bit with numpy 2.4; 2.0 was seen to differ in the last
+        bs.predict(again, at).draws.to_numpy(),
+        bs.predict(crossed_fit, at).draws.to_numpy(),
+        rtol=5e-16,
     )
     assert again.notes == crossed_fit.notes
     assert bs.diagnose(again) == bs.diagnose(crossed_fit)

@@ -35,11 +35,11 @@ def sentence(table: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"candidate": [0], "value": [0.01], "cost": [1e20], "net": [9e20]})
+    >>> table = pd.DataFrame({"candidate": ["s1"], "value": [0.01], "cost": [1e20], "net": [9e20]})
     >>> table.attrs = {"stop": False, "reason": "", "goal": "to split 1e+22 FLOP",
     ...                "unit": "loss", "perfect": 0.04, "worth": 1e23}
     >>> sentence(table).split(" on average")[0]
-    'Runs to split 1e+22 FLOP: candidate 0 gains 0.01 (loss)'
+    'Runs to split 1e+22 FLOP: candidate s1 gains 0.01 (loss)'
     """
     said, first = table.attrs, table.iloc[0]
     if said["stop"]:

@@ -100,7 +100,7 @@ def _file(path: Path, format: str | None) -> Found:
     columns = [str(c) for c in table.columns]
     if format == "mlflow" or (format is None and mlflow.recognises(columns)):
         return mlflow.from_table(table, path.name)
-    if format is None and wandb.recognises(columns):
+    if format is None and wandb.recognises(columns) and not {"run", "N", "loss"} <= set(columns):
         return wandb.read(path)
     if format is None and lightning.recognises(path.name, columns):
         return lightning.read(path)

@@ -54,8 +54,8 @@ ROTS = (
     Rot(
         "README: code",
         "README.md",
-        'bs.datasets.load("ladder")\n',
-        'bs.datasets.lode("ladder")\n',
+        'runs = bs.datasets.load("ladder")',
+        'runs = bs.datasets.lode("ladder")',
         ("tests/test_readme.py", "-k", "code_runs"),
     ),
     Rot(

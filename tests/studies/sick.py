@@ -73,7 +73,7 @@ def funnel() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     )
     rng = np.random.default_rng(8)
     table["C"] *= np.exp(rng.uniform(-0.5, 0.5, len(table)))
-    return _law("power_law"), table, {"target_accept": 0.5, "draws": 300, "warmup": 60}
+    return _law("power_law"), table, {"target_accept": 0.75, "draws": 500, "warmup": 300}
 
 
 def swapped_breaks() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
@@ -142,7 +142,7 @@ CASES = {
         "12 families of 2 runs, spreads near 0, long steps", funnel, ("funnel", "pool"), True
     ),
     "swapped breaks": Sick(
-        "bnsl_2, two breaks", swapped_breaks, ("chains", "priors that tell them apart"), True
+        "bnsl_2, two breaks", swapped_breaks, ("chains disagree", "prior information"), True
     ),
     "prior-data conflict": Sick(
         "a floor of 30 where losses are 2",

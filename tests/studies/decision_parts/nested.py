@@ -116,7 +116,10 @@ def compared(found: pd.DataFrame) -> pd.DataFrame:
     They agree within two standard errors of their difference, or a tenth of the nested value. In
     ``ranks`` values that are not two standard errors from zero are tied at zero, in ``ranks_raw``
     they are ranked as they stand; both are medians of Spearman's correlation over questions that
-    have two candidates or more of a value told from zero.
+    have two candidates or more of a value told from zero. ``ranks_told`` is one correlation over
+    all candidates that the nested value tells from zero, as shares of perfect information, and
+    ``nested_se`` the median of their relative standard errors: where it is large, the ranks within
+    a question are mostly the reference's own noise.
     """
     error = np.hypot(found["evsi_error"], found["nested_error"])
     allowed = np.maximum(2 * error, 0.1 * found["nested"])
@@ -132,6 +135,8 @@ def compared(found: pd.DataFrame) -> pd.DataFrame:
                 continue
             raw.append(spearmanr(one["evsi"], one["nested"]).statistic)
             tied.append(spearmanr(one["evsi_told"], one["nested_told"]).statistic)
+        clear = part[part["nested_told"] > 0]
+        of_all = clear["nested"] / clear["evpi"]
         rows.append(
             {
                 "law": law,
@@ -142,6 +147,8 @@ def compared(found: pd.DataFrame) -> pd.DataFrame:
                 "ranks": np.median(tied) if tied else np.nan,
                 "ranks_low": np.quantile(tied, 0.1) if tied else np.nan,
                 "ranks_raw": np.median(raw) if raw else np.nan,
+                "ranks_told": spearmanr(clear["evsi"] / clear["evpi"], of_all).statistic,
+                "nested_se": (clear["nested_error"] / clear["nested"]).median(),
                 "worthless_at_most": share[part.index][part["candidate"] == 6].max(),
             }
         )

@@ -133,8 +133,8 @@ def _log10(model: Model) -> contextlib.AbstractContextManager:
 
     def wrong(structure: Any, eta: Any, inputs: Any, xp: Any) -> Any:
         losses = np.log(inputs["reference"]["typical"])
-        scaled = losses + (inputs["log_loss"] - losses) / np.log(10.0)
-        return healthy(structure, eta, {**inputs, "log_loss": scaled}, xp)
+        scaled = losses + (inputs["observed"] - losses) / np.log(10.0)
+        return healthy(structure, eta, {**inputs, "observed": scaled}, xp)
 
     return _replaced("density.cell_log_likelihood", wrong)
 
@@ -144,7 +144,7 @@ def _float32(model: Model) -> contextlib.AbstractContextManager:
 
     def wrong(structure: Any, eta: Any, inputs: Any, xp: Any) -> Any:
         shorter = {k: v.astype(np.float32) for k, v in inputs["columns"].items()}
-        losses = inputs["log_loss"].astype(np.float32)
+        losses = inputs["observed"].astype(np.float32)
         small = {**inputs, "columns": shorter, "observed": losses}
         return healthy(structure, eta.astype(np.float32), small, xp).astype(np.float64)
 

@@ -52,7 +52,7 @@ class Question:
         not be uniform even where everything is right.
         """
         where = "bayescale.model_from_runs.measure_reference"
-        with mock.patch(where, lambda law, table: self.reference):
+        with mock.patch(where, lambda *_: self.reference):
             yield
 
 
