@@ -57,8 +57,11 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
         law_values = {p: np.broadcast_to(v, shape) for p, v in law_values.items()}
         fullest = np.argmax(count, -1)[None, :, None]
         for k, p in enumerate(linear):
-            scale = np.abs(np.take_along_axis(basis[..., k], fullest, -1))
-            floor = 1e-2 * arrays.reference.typical / np.maximum(scale[..., 0], 1e-300)
+            size = np.abs(basis[..., k])
+            scale = np.take_along_axis(size, fullest, -1)[..., 0]
+            # a hundredth of the loss there, and a tenth at most where the term counts most
+            scale = np.maximum(scale, 0.1 * np.max(np.where(count > 0, size, 0.0), axis=-1))
+            floor = 1e-2 * arrays.reference.typical / np.maximum(scale, 1e-300)
             law_values[p] = np.maximum(solved[..., k], floor)[..., None]
     mean = law.mean(law_values, arrays.columns, np)
     with np.errstate(all="ignore"):

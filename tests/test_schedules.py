@@ -8,9 +8,11 @@ import pytest
 
 from bayescale.catalog import load_law
 from bayescale.errors import DataError, FormulaError, LawError
+from bayescale.fitting import frame
 from bayescale.runs import read_runs
 from bayescale.schedule_columns import columns_at, with_schedules
 from bayescale.schedules import Schedule
+from bayescale.starts import find_starts
 
 WARM = "linear to 3e-4 over 2160; "
 COSINE = WARM + "cosine to 3e-5 over 21840"
@@ -125,3 +127,15 @@ def test_faults_of_a_table_name_their_rows():
         read_runs(table[["step", "loss"]], law=law)
     with pytest.raises(LawError, match="sums nothing along a schedule"):
         with_schedules(table, load_law("chinchilla"))
+
+
+def test_a_term_that_is_nothing_in_the_first_row_has_a_start():
+    """Under a constant rate S2 is 0; a start from that row alone would make K infinite."""
+    s1, s2 = np.repeat(np.geomspace(0.3, 4.0, 8), 5), np.tile([0.0, 0.05, 0.2, 0.4, 0.6], 8)
+    table = pd.DataFrame({"S1": s1, "S2": s2, "loss": 2.5 + 0.5 * s1**-0.4 - 0.3 * s2})
+    law = load_law("lr_annealing")
+    model = frame(law, read_runs(table, law=law)).model
+    (best, *_) = find_starts(model, 0).modes
+    found = dict(zip(model.structure.names, best.position.population, strict=True))
+    assert all(map(np.isfinite, found.values()))
+    assert np.exp(found["alpha"]) == pytest.approx(0.4, abs=0.03)
