@@ -15,8 +15,8 @@ from latex2mathml.converter import convert
 import bayescale as bs
 from bayescale.card import read_card
 from bayescale.cli.program import program
-from bayescale.formula import Expression
 from bayescale.law import Law
+from bayescale.law_text import equations
 from bayescale.reporting.mathml import mathml
 
 HERE = Path(__file__).resolve().parent
@@ -89,9 +89,9 @@ def gallery() -> str:
 
 
 def _law(law: Law) -> str:
-    card = read_card(law.card)
-    where = tuple((name, Expression.parse(text).tree) for name, text in law.where.items())
-    shown = mathml(law.response.column, Expression.parse(card["formula"]).tree, where)
+    trees = equations(read_card(law.card))
+    written = trees.pop("")
+    shown = mathml(law.response.column, written, tuple(trees.items()))
     letters = [(v.name, v.about, f"column {v.column}", v.unit) for v in law.variables.values()]
     letters += [(p.name, p.about, p.prior.text, _varies(p)) for p in law.parameters.values()]
     parts = [f"## {law.name}", f"{law.title}.", f"```{{raw}} html\n{shown}\n```"]
