@@ -2,7 +2,7 @@
 
 ::
 
-    python tests/studies/true_law.py --out tests/studies/results/true_law.csv [--simulations 40]
+    python tests/studies/true_law.py --out tests/studies/results/true_law.csv [--simulations 30]
 
 A ladder of 36 runs (six sizes, six numbers of tokens a size, four decades of compute) is drawn from
 Chinchilla's law with published constants and 0.5% of normal scatter; 16 runs 3 to 100 times dearer
@@ -46,7 +46,7 @@ def ladder(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 def main() -> None:
     """Run what is missing."""
     parser = argparse.ArgumentParser(description="Intervals where the law is true.")
-    parser.add_argument("--simulations", type=int, default=40)
+    parser.add_argument("--simulations", type=int, default=30)
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     law = bs.load_law("chinchilla")
