@@ -25,7 +25,7 @@ Array = Any
 
 BEND = "bend"
 SCALE = "sd(bend)"
-PRIOR = "LogNormal(log(0.05), 0.7)"
+PRIOR = "LogNormal(log(0.05), 1.0)"
 _NEAR = Prior.parse("Normal(0, 0.05)")
 
 

@@ -20,6 +20,7 @@ from bayescale.model import Model, Structure
 from bayescale.prior_table import PriorTable
 from bayescale.priors import Prior
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
+from bayescale.scatter_freedom import scatter_tilt
 
 MODE_STEPS = 60
 
@@ -73,14 +74,19 @@ def hierarchical_mode(
             total += float(effects_log_prior(factor, at.effects[f], at.log_sd[f], at.corr[f], np))
         return total if np.isfinite(total) else -np.inf
 
+    tilt = np.zeros_like(eta)  # of the log likelihood, by the freedom that its scatter has lost
+
+    def tilted(at: np.ndarray, value: np.ndarray) -> np.ndarray:
+        return value + np.sum(tilt * at, axis=-1)
+
     quadratic = None
     objective = -np.inf
     for step in range(MODE_STEPS):
         at = group_coordinates(structure, position, levels, np)
         value, gradient, hessian = terms(at)
-        objective = penalised(position, value)
+        objective = penalised(position, tilted(at, value))
         precision = positive(-hessian)
-        linear = np.einsum("gij,gj->gi", precision, at) + np.nan_to_num(gradient)
+        linear = np.einsum("gij,gj->gi", precision, at) + np.nan_to_num(gradient) + tilt
         quadratic = assemble(model, precision, linear, prior_mean, prior_sd)
         flat = _flat_at(shape, position.log_sd, position.corr)
         target, _ = unwhiten(structure, flat, quadratic.inputs(), np)
@@ -95,8 +101,8 @@ def hierarchical_mode(
                 position.log_sd,
                 position.corr,
             )
-            value = terms(group_coordinates(structure, trial, levels, np))[0]
-            reached = penalised(trial, value)
+            there = group_coordinates(structure, trial, levels, np)
+            reached = penalised(trial, tilted(there, terms(there)[0]))
             if reached > objective - 1e-9:
                 moved = reached - objective
                 position, objective = trial, reached
@@ -111,11 +117,14 @@ def hierarchical_mode(
             default=0.0,
         )
         position = position._replace(log_sd=new_sd)
+        freedom = scatter_tilt(model, precision, quadratic, position)
+        change = max(change, float(np.max(np.abs(freedom - tilt), initial=0.0)) / 10.0)
+        tilt = freedom
         if step > 3 and abs(moved) < 1e-4 and change < 0.02:
             break
     at = group_coordinates(structure, position, levels, np)
     _, gradient, hessian = terms(at)
-    precision, gradient = positive(-hessian), np.nan_to_num(gradient)
+    precision, gradient = positive(-hessian), np.nan_to_num(gradient) + tilt
     geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
     placed = replace(geometry, spreads=spreads.learn(model, precision, gradient, position))
     return Mode(position, placed, objective)

@@ -95,7 +95,7 @@ class Quadratic:
         return {k: v for k, v in values.items() if v is not None}
 
 
-def _dense_design(
+def dense_design(
     model: Model, center: np.ndarray | None = None, tangents: tuple[np.ndarray, ...] | None = None
 ) -> np.ndarray:
     """Derivative (groups, P, dense) of the groups' coordinates by the dense ones.
@@ -169,7 +169,7 @@ def assemble(
     block = np.eye(structure.size)[:, list(varied)]
     prior = _population_prior(structure, layout(structure).dense, prior_mean, prior_sd)
     linear = linear - precision @ structure.base
-    return _collect(model, precision, linear, _dense_design(model), block, prior)
+    return _collect(model, precision, linear, dense_design(model), block, prior)
 
 
 def placeholder(model: Model) -> Quadratic:
@@ -240,7 +240,7 @@ def straighten(
     apart = ridge.off_floor(structure, eta - center, tuple(varied))[:, varied]
     rest = np.setdiff1d(np.arange(structure.size), varied)
     order = np.argsort(model.arrays.levels[0])
-    shared = _dense_design(model)[0][rest]
+    shared = dense_design(model)[0][rest]
     return Quadratic(
         prior + np.einsum("pi,gpq,qj->ij", shared, curved[:, rest][:, :, rest], shared),
         (curved[:, varied][:, :, rest] @ shared)[order],
@@ -281,7 +281,7 @@ def _straighten_effects(
     b = structure.block
     assert b is not None
     varied = list(structure.factors[b].varied)
-    design = _dense_design(model, inner, tangents)
+    design = dense_design(model, inner, tangents)
     block = np.zeros((structure.size, len(varied)))
     block[varied] = tangents[b]
     dense = np.concatenate([straight, *(np.ravel(effects[f]) for f in shape.others)])

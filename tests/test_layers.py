@@ -30,7 +30,7 @@ places kernels gammas noise likelihoods
 model model_from_runs coordinates ridge density cholesky
 spreads quadratic geometry
 conditioned
-population_prior group_likelihood candidates hierarchical_mode starts
+population_prior group_likelihood candidates scatter_freedom hierarchical_mode starts
 prior_check beliefs elicitation published_priors
 adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 symptoms fitting averages diagnostics storage shelf many_fits machine
