@@ -11,6 +11,7 @@ from bayescale.coordinates import log_prior_population, to_natural
 from bayescale.model import Factor, Structure
 from bayescale.places import pick, spread
 from bayescale.prior_table import PriorTable
+from bayescale.walks import bent_line
 
 Array = Any
 
@@ -158,7 +159,9 @@ def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: A
     likelihood = structure.likelihood
     line = likelihood.link.line(mean, inputs["reference"]["typical"], xp)
     if structure.bend is not None:
-        line = line + structure.bend.deviation(values, inputs["columns"])
+        away, floor = structure.bend.deviation(values, inputs["columns"]), structure.bend.floor
+        share = None if floor is None else values[floor][..., None] / mean
+        line = bent_line(line, away, share, xp)
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
     return likelihood.cell_log_density(
         scatter, line, inputs["observed"], inputs["mask"], inputs["rows"], xp

@@ -35,7 +35,7 @@ def values(law: Law, params: Mapping[str, Any], columns: Mapping[str, Any]) -> F
     own = {name: np.asarray(params[name], dtype=float) for name in law.parameters}
     with np.errstate(all="ignore"):
         loss = np.asarray(law.mean(own, columns, np), dtype=float)
-        return loss if BEND not in params else params[BEND].bent(loss, columns)
+        return loss if BEND not in params else params[BEND].bent(loss, columns, own)
 
 
 def named(law: Law, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
 from bayescale.law import Law, Parameter
 from bayescale.likelihoods import build_likelihood, log_ways
-from bayescale.model import Arrays, Factor, Model, Reference, Structure
+from bayescale.model import Arrays, Factor, Model, Reference, Structure, find_trade
 from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
 from bayescale.responses import CONTINUOUS, DISCREPANCIES, Response
@@ -145,7 +145,7 @@ def build_model(
             notes.append(f"the law bends alike for every {by}: one bend for all groups")
         if not own:
             factor_levels[""] = ("",)
-        bend = Bend(tuple(factor_levels)[-1:])
+        bend = Bend(tuple(factor_levels)[-1:], _floor(law))
     parameters = [
         *law.parameters.values(),
         *built.parameters,
@@ -209,6 +209,12 @@ def _check_shares(law: Law, reference: Reference) -> None:
                 f"the prior of {p.name} is on a share of the smallest {law.response.column},"
                 f' which is {reference.smallest:g}: say of = "one", or a prior without a share'
             )
+
+
+def _floor(law: Law) -> str | None:
+    """The parameter that stands under the law's other terms, on the line of log loss."""
+    trade = find_trade(law) if law.response.link == "log" else None
+    return None if trade is None else list(law.parameters)[trade[0]]
 
 
 def _build_factor(

@@ -20,7 +20,7 @@ from bayescale.likelihoods import Drawn, log_ways
 from bayescale.model import reference_inputs
 from bayescale.model_from_runs import logged_columns
 from bayescale.targets import compute_of, group_labels, level_index, targets_frame
-from bayescale.walks import WEIGHTS, Paths
+from bayescale.walks import WEIGHTS, Paths, bent_line
 
 if TYPE_CHECKING:
     pass
@@ -157,8 +157,10 @@ def _lines(
         line = structure.likelihood.link.line(mean, fit.model.arrays.reference.typical, np)
     if structure.bend is None:
         return line, line
+    floor = structure.bend.floor
+    share = None if floor is None else values[floor] / mean
     told, drawn = (bend_paths(fit, frame, which).along(columns) for which in (None, seed))
-    return line + told, line + drawn
+    return bent_line(line, told, share, np), bent_line(line, drawn, share, np)
 
 
 def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
@@ -187,8 +189,8 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
         weights = effects[:, level, first : first + WEIGHTS] if seen else None
         drawn[label] = fit.model.walks[known.get(label, 0)].paths(weights, scale, rng)
     paths = tuple(drawn[label] for label in of_row)
-    link = structure.likelihood.link
-    return Paths(tuple(logged_columns(fit.law)), paths, link, fit.model.arrays.reference.typical)
+    link, unit = structure.likelihood.link, fit.model.arrays.reference.typical
+    return Paths(tuple(logged_columns(fit.law)), paths, link, unit, structure.bend.floor)
 
 
 def line_draws(

@@ -1,4 +1,4 @@
-"""Walks on a link's line, such as log loss, along the directions of a law's variables.
+"""Walks along the directions of a law's variables: how a law is bent, and goes on bending.
 
 A walk's curvature along a direction wanders without memory, from a flat start at the middle of the
 runs: an integrated random walk. Among the runs it is a handful of weights; beyond them, and for
@@ -20,7 +20,11 @@ from bayescale.links import Link
 WEIGHTS = 10
 MOST_PAIRED = 3  # variables whose sums and differences are directions, too
 STEP = 0.125  # decades between a path's knots
+STEEPEST = 50.0  # deviations are held there, so that no start overflows
 BELOW, ABOVE = 4.0, 8.0  # decades of knots beyond the runs; further out slopes stay
+
+
+Array = Any
 
 
 def directions(decades: np.ndarray) -> np.ndarray:
@@ -46,6 +50,30 @@ def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     near, far = np.minimum(a, b), np.maximum(a, b)
     same = one[:, None] * other[None, :] > 0
     return np.sum(np.where(same, near**2 * (3.0 * far - near) / 6.0, 0.0), axis=-1)
+
+
+def bent_line(line: Array, away: Array, floor_share: Array | None, xp: Any) -> Array:
+    """Places on the link's line of a law that is bent by `away`.
+
+    Parameters
+    ----------
+    line : array
+        The law's own places.
+    away : array
+        Deviations, of log loss above the floor where there is one, else of the line itself.
+    floor_share : array, optional
+        The floor as a share of the law's loss.
+
+    Examples
+    --------
+    >>> loss, floor = 3.0, 2.0
+    >>> float(np.exp(bent_line(np.log(loss), np.log(1.1), floor / loss, np)).round(6))
+    3.1
+    """
+    if floor_share is None:
+        return line + away
+    held = xp.clip(away, -STEEPEST, STEEPEST)
+    return line + xp.log1p((1.0 - floor_share) * xp.expm1(held))
 
 
 @dataclass(frozen=True)
@@ -193,6 +221,7 @@ class Paths:
     of_target: tuple[Path, ...]
     link: Link
     unit: float
+    floor: str | None = None
 
     def __getitem__(self, index: Any) -> Paths:
         if isinstance(index, tuple):
@@ -205,7 +234,7 @@ class Paths:
         return replace(self, of_target=tuple(p.take(index) for p in self.of_target))
 
     def along(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Deviation on the line of each target's group at its own row of columns (target,)."""
+        """Deviation (sample, target) of each target's group at its own row of columns."""
         rows = np.stack([np.asarray(columns[c], float) for c in self.columns], axis=1)
         found = np.zeros((len(self.of_target[0].slopes[0]), len(rows)))
         for path in dict.fromkeys(self.of_target):
@@ -213,12 +242,19 @@ class Paths:
             found[:, mine] = path(rows[mine])
         return found
 
-    def bent(self, loss: np.ndarray, columns: Mapping[str, Any]) -> np.ndarray:
-        """Responses (sample, k) of the only target's group, bent at (k,) or (sample, k) columns."""
+    def bent(
+        self, loss: np.ndarray, columns: Mapping[str, Any], values: Mapping[str, Any]
+    ) -> np.ndarray:
+        """Responses (sample, k) of the only target's group, bent at (k,) or (sample, k) columns.
+
+        `values` are the law's parameters (sample, 1).
+        """
         (path,) = self.of_target
         given = np.broadcast_arrays(*(np.asarray(columns[c], float) for c in self.columns))
         away = path(np.stack([np.atleast_1d(g) for g in given], axis=-1))
-        return self.link.value(self.link.line(loss, self.unit, np) + away, self.unit, np)
+        share = None if self.floor is None else values[self.floor] / loss
+        line = bent_line(self.link.line(loss, self.unit, np), away, share, np)
+        return self.link.value(line, self.unit, np)
 
 
 def walks(groups: Sequence[np.ndarray]) -> tuple[Walk, ...]:
