@@ -63,6 +63,11 @@ class Bend:
         scale = Prior.parse(PRIOR)
         return tuple(Weight(weight_name(k), self.groups, scale) for k in range(WEIGHTS))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the weights multiply."""
+        return tuple(weight_name(k) for k in range(WEIGHTS))
+
     def deviation(self, values: Mapping[str, Array], columns: Mapping[str, Array]) -> Array:
         """How far the law is bent (..., groups, cells), at weights (..., groups)."""
         return sum(

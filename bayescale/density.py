@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,11 +36,23 @@ class Position(NamedTuple):
     corr: tuple[Array, ...]
 
 
+def joined(parts: Sequence[Position]) -> Position:
+    """Positions one after another along their first axis."""
+    several = zip(*parts, strict=True)
+    population, effects, log_sd, corr = (
+        np.concatenate(field)
+        if isinstance(field[0], np.ndarray)
+        else tuple(np.concatenate(f) for f in zip(*field, strict=True))
+        for field in several
+    )
+    return Position(population, effects, log_sd, corr)
+
+
 def group_sds(factor: Factor, log_sd: Array, xp: Any) -> Array:
     """Sd of every varied coordinate, learned or fixed; shape (..., varied)."""
     n = len(factor.varied)
     fixed = np.where(factor.learned, 0.0, factor.fixed_sd) if n else np.zeros(0)
-    fixed[n - factor.tied :] = 0.0
+    fixed[: factor.weights] = 0.0
     if not factor.learned_index:
         return xp.broadcast_to(xp.asarray(fixed), (*log_sd.shape[:-1], n))
     if not factor.tied:

@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale.beliefs import StatedPriors
-from bayescale.density import Position
+from bayescale.density import Position, joined
 from bayescale.diagnostics import PRIOR_CONFLICT, diagnose, too_many_divergences
 from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
 from bayescale.errors import BayescaleError, ConvergenceError, DataError
@@ -34,6 +34,7 @@ from bayescale.starts import Starts, find_starts
 TARGET_ACCEPT = 0.94
 CAREFUL_ACCEPT = 0.99
 LONGER = 2  # times as long, for a fit that would be refused
+AT_ONCE = 1_000_000  # rows times draws placed at once
 SHORTER = "allow more seconds, or ask for fewer draws, a shorter warm-up or fewer chains"
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
 
@@ -373,8 +374,12 @@ def _discrepancy(law: Law, asked: str | None) -> str:
 
 def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:
     """Where the sampler's draws (..., size) stand; leading shape (sample,)."""
-    flat = flat.reshape(-1, flat.shape[-1])
-    return unwhiten(model.structure, flat, starts.geometry.inputs(), np)[0]
+    flat, quadratic = flat.reshape(-1, flat.shape[-1]), starts.geometry.inputs()
+    pieces = -(-len(flat) * model.arrays.mask.size // AT_ONCE)
+    placed = [
+        unwhiten(model.structure, part, quadratic, np)[0] for part in np.array_split(flat, pieces)
+    ]
+    return joined(placed)
 
 
 def sampled_again(diverged: int) -> str:

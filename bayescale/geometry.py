@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale import ridge, spreads
+from bayescale import ridge, settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Structure
@@ -44,12 +44,14 @@ def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Ar
 class Factors:
     """Inverse Cholesky factors and conditional means at given group sds.
 
-    ``cross`` and ``linear_block`` are the blocks' coupling to the dense part and their linear
-    term, both already multiplied by the blocks' inverse factor.
+    ``inverse_dense`` has the diagonal ``log_dense`` before its rows are put in order. ``cross`` and
+    ``linear_block`` are the blocks' coupling to the dense part and their linear term, both already
+    multiplied by the blocks' inverse factor.
     """
 
     inverse_dense: Array
     mean_dense: Array
+    log_dense: Array
     inverse_block: Array | None = None
     cross: Array | None = None
     linear_block: Array | None = None
@@ -61,7 +63,9 @@ def factorise(
     """Arrow elimination: the blocks level by level, then the dense Schur complement."""
     shape = layout(structure)
     if "factor" in quadratic:
-        return Factors(quadratic["factor"], quadratic["mean"])
+        return Factors(
+            quadratic["factor"], quadratic["mean"], _log_diagonal(quadratic["factor"], xp)
+        )
     batch = log_sd[0].shape[:-1] if log_sd else ()
     dense = xp.broadcast_to(quadratic["dd"], (*batch, shape.dense, shape.dense))
     linear = quadratic["d"]
@@ -96,8 +100,8 @@ def factorise(
         linear = (
             linear - n * (pull @ select) - copies * xp.einsum("...lvi,...lv->...i", cross, right)
         )
-        inverse = inverse_cholesky(dense, xp)
-        return Factors(inverse, _solve(inverse, linear, xp))
+        inverse, log_dense = _eliminate(structure, dense, xp)
+        return Factors(inverse, _solve(inverse, linear, xp), log_dense)
     uu = uu + prior[..., None, :, :]
     inverse_block = inverse_cholesky(uu, xp)
     cross = inverse_block @ ud
@@ -107,8 +111,37 @@ def factorise(
     linear = linear - xp.einsum(
         "...ki,...k->...i", flat, linear_block.reshape(*linear_block.shape[:-2], -1)
     )
-    inverse = inverse_cholesky(dense, xp)
-    return Factors(inverse, _solve(inverse, linear, xp), inverse_block, cross, linear_block)
+    inverse, log_dense = _eliminate(structure, dense, xp)
+    mean = _solve(inverse, linear, xp)
+    return Factors(inverse, mean, log_dense, inverse_block, cross, linear_block)
+
+
+def _weights_among_dense(structure: Structure) -> np.ndarray:
+    """Which of the dense coordinates are a bend's weights."""
+    shape = layout(structure)
+    found = np.zeros(shape.dense, bool)
+    start = shape.n_population
+    for f in shape.others:
+        factor = structure.factors[f]
+        for _ in factor.levels:
+            found[start : start + factor.weights] = True
+            start += len(factor.varied)
+    return found
+
+
+def _eliminate(structure: Structure, dense: Array, xp: Any) -> tuple[Array, Array]:
+    """Inverse Cholesky factor of the dense part, a bend's weights integrated out of the rest.
+
+    A coordinate is normal given those after it; so weights are put first, and the rows, which
+    belong to standard normals, are put back.
+    """
+    moved = _weights_among_dense(structure)
+    if not moved.any():
+        inverse = inverse_cholesky(dense, xp)
+        return inverse, _log_diagonal(inverse, xp)
+    order = np.eye(len(moved))[np.argsort(~moved, kind="stable")]
+    inverse = inverse_cholesky(order @ dense @ order.T, xp)
+    return order.T @ inverse @ order, _log_diagonal(inverse, xp) @ order
 
 
 def _effect_precision(
@@ -152,7 +185,7 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     dense = factors.mean_dense + xp.einsum(
         "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
     )
-    log_jacobian = xp.sum(_log_diagonal(factors.inverse_dense, xp), axis=-1) + spread_jacobian
+    log_jacobian = xp.sum(factors.log_dense, axis=-1) + spread_jacobian
     curved = "tangent" in quadratic
     population = dense[..., : shape.n_population]
     if "log_scale" in quadratic:
@@ -191,7 +224,32 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
                 structure, straight, center, quadratic["log_scale"], xp, f
             )
             log_jacobian = log_jacobian + extra
-    return Position(population, tuple(effects), log_sd, corr), log_jacobian
+    position = Position(population, tuple(effects), log_sd, corr)
+    if "settle" not in quadratic:
+        return position, log_jacobian
+    own, linear = _weight_coordinates(structure, flat, factors.log_dense, inverse_block, xp)
+    weights, extra = settling.settle(structure, position, own, quadratic["settle"], xp)
+    moved = settling.replaced(structure, position.effects, weights, xp)
+    return position._replace(effects=moved), log_jacobian + extra - linear
+
+
+def _weight_coordinates(
+    structure: Structure, flat: Array, log_dense: Array, inverse_block: Array, xp: Any
+) -> tuple[Array, Array]:
+    """Standard normals (..., levels, weights) of a bend, and what the linear map's Jacobian has."""
+    shape, f = layout(structure), settling.bending(structure)
+    assert f is not None
+    n = structure.factors[f].weights
+    if f == structure.block:
+        z = flat[..., shape.dense : shape.dense + shape.n_block]
+        z = z.reshape(*z.shape[:-1], *shape.block_shape)[..., :n]
+        return z, xp.sum(_log_diagonal(inverse_block, xp)[..., :n], axis=(-2, -1))
+    among = _weights_among_dense(structure)
+    start = int(np.argmax(among))
+    levels, varied = len(structure.factors[f].levels), len(structure.factors[f].varied)
+    z = flat[..., start : start + levels * varied]
+    z = z.reshape(*z.shape[:-1], levels, varied)[..., :n]
+    return z, xp.sum(log_dense * among, axis=-1)
 
 
 def _blocks(
@@ -273,5 +331,21 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         )
         transposed = np.swapaxes(inverse_block, -1, -2)
         parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
+    if "settle" in quadratic:
+        _unsettle(structure, position, quadratic["settle"], parts)
     hyper = spreads.coordinates(structure, position.log_sd, quadratic)
     return np.concatenate([*parts, *map(np.ravel, hyper), *map(np.ravel, position.corr)])
+
+
+def _unsettle(
+    structure: Structure, position: Position, told: dict, parts: list[np.ndarray]
+) -> None:
+    """Put the coordinates of a bend's weights among the dense ones or the blocks'."""
+    own = settling.unsettle(structure, position, told)
+    if settling.bending(structure) != structure.block:
+        parts[0][_weights_among_dense(structure)] = np.ravel(own)
+        return
+    shape = layout(structure)
+    block = parts[1].reshape(shape.block_shape).copy()
+    block[:, : own.shape[-1]] = own
+    parts[1] = np.ravel(block)

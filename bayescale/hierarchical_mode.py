@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bayescale import spreads
+from bayescale import settling, spreads
 from bayescale.density import (
     Position,
     effects_log_prior,
@@ -126,7 +126,11 @@ def hierarchical_mode(
     _, gradient, hessian = terms(at)
     precision, gradient = positive(-hessian), np.nan_to_num(gradient) + tilt
     geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
-    placed = replace(geometry, spreads=spreads.learn(model, precision, gradient, position))
+    placed = replace(
+        geometry,
+        spreads=spreads.learn(model, precision, gradient, position),
+        settle=settling.learn(model, at),
+    )
     return Mode(position, placed, objective)
 
 

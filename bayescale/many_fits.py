@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from bayescale import settling
 from bayescale.beliefs import StatedPriors
 from bayescale.diagnostics import MAX_RHAT, MIN_ESS, too_many_divergences
 from bayescale.effort import OutOfTime, check_limit, limited, memory_to_draw, require_memory
@@ -292,10 +293,13 @@ def _fit_batch(
         if index not in starts:
             starts[index] = find_starts(model, own.seed)
         asked[index] = own
+        data = padded(model.arrays, cells, seeds).inputs()
         quadratic = starts[index].geometry.inputs()
+        if "settle" in quadratic:
+            quadratic["settle"] = settling.padded(quadratic["settle"], data["columns"])
         return Problem(
             index,
-            {**padded(model.arrays, cells, seeds).inputs(), "quadratic": quadratic},
+            {**data, "quadratic": quadratic},
             partial(_start, starts[index], model, own.seed),
             partial(_watched, starts[index], model),
             own.seed,

@@ -56,7 +56,7 @@ def has_share(parameter: Coordinate) -> TypeGuard[Parameter]:
 class Factor:
     """A grouping column and the coordinates whose values differ by its levels.
 
-    The last ``1 + tied`` of them share one sd, that of the first of these: the weights of a bend.
+    The first ``1 + tied`` of them share one sd, that of the first: the weights of a bend.
     Where runs have no groups, a factor without name and with one level holds such weights.
     """
 
@@ -74,8 +74,12 @@ class Factor:
 
     def members(self, k: int) -> list[int]:
         """Places among the varied whose sd is that of place `k`, a learned one."""
-        first = len(self.varied) - 1 - self.tied
-        return list(range(first, len(self.varied))) if self.tied and k == first else [k]
+        return list(range(1 + self.tied)) if self.tied and k == 0 else [k]
+
+    @property
+    def weights(self) -> int:
+        """How many of the varied are weights of a bend; they stand first."""
+        return 1 + self.tied if self.tied else 0
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,7 @@ def _build_factor(
     correlate: bool | None,
     notes: list[str],
 ) -> Factor:
+    members = sorted(members, key=lambda member: not isinstance(member[1], Weight))
     varied = tuple(i for i, _ in members)
     learned, fixed = [], []
     weights = [k for k, (_, parameter) in enumerate(members) if isinstance(parameter, Weight)]
@@ -240,7 +241,7 @@ def _build_factor(
             fixed.append(_real_moments(parameter.prior)[1])
         else:
             fixed.append(float(parameter.group_sd.args[0]))
-    unlearned = len(members) - len(weights) - sum(learned[: len(members) - len(weights)])
+    unlearned = len(members) - len(weights) - sum(learned[len(weights) :])
     if len(levels) == CONTRAST_LEVELS and unlearned:
         notes.append(
             f"{name} has two levels: their differences are contrasts with a stated prior, "

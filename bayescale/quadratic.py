@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from bayescale import ridge, spreads
+from bayescale import ridge, settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, population_coordinates
 from bayescale.model import Model, Structure
@@ -64,7 +65,8 @@ class Quadratic:
     ``offset`` the center of those that have no population value, and ``apart`` how far each
     group's terms lie from the population's. They are straightened effects where ``tangents`` are
     given, the derivatives of each factor's effects by those; and plain effects otherwise.
-    ``spreads`` place the group sds' coordinates (`bayescale.spreads`).
+    ``spreads`` place the group sds' coordinates (`bayescale.spreads`), ``settle`` a bend's weights
+    (`bayescale.settling`).
     """
 
     dd: np.ndarray
@@ -78,13 +80,14 @@ class Quadratic:
     apart: np.ndarray | None = None
     tangents: tuple[np.ndarray, ...] | None = None
     spreads: tuple[np.ndarray, ...] | None = None
+    settle: dict | None = None
 
     @cached_property
     def alone(self) -> bool:
         """Whether there are no groups: the whitening is then the same everywhere."""
         return self.uu.size == 0
 
-    def inputs(self) -> dict[str, np.ndarray]:
+    def inputs(self) -> dict[str, Any]:
         """Arguments of `geometry.unwhiten`."""
         if self.alone:
             factor = inverse_cholesky(self.dd, np)
@@ -185,7 +188,7 @@ def placeholder(model: Model) -> Quadratic:
         tuple(np.zeros(len(f.pairs)) for f in structure.factors),
     )
     made = straighten(model, flat[0], flat[1], flat[2], position, np.zeros(free), np.ones(free))
-    return replace(made, spreads=spreads.unknown(model))
+    return replace(made, spreads=spreads.unknown(model), settle=settling.unknown(model))
 
 
 def straighten(

@@ -20,6 +20,7 @@ from bayescale.links import Link
 WEIGHTS = 10
 MOST_PAIRED = 3  # variables whose sums and differences are directions, too
 STEP = 0.125  # decades between a path's knots
+LEAST_ABOVE = 0.05  # of the law's own loss above its floor
 STEEPEST = 50.0  # deviations are held there, so that no start overflows
 BELOW, ABOVE = 4.0, 8.0  # decades of knots beyond the runs; further out slopes stay
 
@@ -74,6 +75,25 @@ def bent_line(line: Array, away: Array, floor_share: Array | None, xp: Any) -> A
         return line + away
     held = xp.clip(away, -STEEPEST, STEEPEST)
     return line + xp.log1p((1.0 - floor_share) * xp.expm1(held))
+
+
+def unbent(line: Array, target: Array, floor_share: Array | None, xp: Any) -> tuple[Array, Array]:
+    """The deviation that bends a law to targets on the line, and how fast the line moves with it.
+
+    Arguments as of `bent_line`. Targets near the floor and below it are taken as a little above.
+
+    Examples
+    --------
+    >>> away, gain = unbent(np.log(3.0), np.log(3.1), 2.0 / 3.0, np)
+    >>> round(float(np.exp(away)), 6), round(float(gain), 6)
+    (1.1, 0.354839)
+    """
+    if floor_share is None:
+        return target - line, xp.ones_like(target - line)
+    ratio = xp.exp(xp.clip(target - line, -STEEPEST, STEEPEST))
+    above = 1.0 - floor_share
+    left = xp.maximum(ratio - floor_share, LEAST_ABOVE * above)
+    return xp.log(left) - xp.log(above), left / ratio
 
 
 @dataclass(frozen=True)

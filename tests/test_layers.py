@@ -28,7 +28,7 @@ upstream dataset_tables dataset_files
 dataset_cards datasets templates
 places kernels gammas noise likelihoods
 model model_from_runs coordinates ridge density cholesky
-spreads quadratic geometry
+spreads settling quadratic geometry
 conditioned
 population_prior group_likelihood candidates scatter_freedom hierarchical_mode starts
 prior_check beliefs elicitation published_priors

@@ -1,0 +1,179 @@
+"""A bend's weights given everything else: nearly normal, whatever the law's parameters.
+
+Near the mode all of a posterior is taken for one quadratic; but what a bend must make up for moves
+in curves when the floor does, since it acts on what stands above the floor. Given the law's
+parameters a bend is linear in its weights, so their conditional mean and Cholesky factor are
+found anew at every position, from what the law leaves over there. The rest of the coordinates are
+whitened as if the weights had been integrated out. How much each cell counts is kept from the mode,
+times the scatter's change. The map is exact whatever these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayescale.cholesky import inverse_cholesky
+from bayescale.coordinates import to_natural
+from bayescale.density import Position, group_coordinates, group_sds, with_slopes
+from bayescale.model import Model, Structure
+from bayescale.places import diagonal, spread
+from bayescale.walks import bent_line, unbent
+
+Array = Any
+
+SCATTER = "sigma"
+STEP = 1e-4  # on the link's line
+LEAST = 1e-8  # weight of a cell, of the largest
+
+
+def bending(structure: Structure) -> int | None:
+    """The factor whose levels bend apart."""
+    found = [f for f, factor in enumerate(structure.factors) if factor.weights]
+    return found[0] if found else None
+
+
+def unknown(model: Model) -> dict[str, Any] | None:
+    """What `settle` is told, of the right shapes."""
+    if model.structure.bend is None:
+        return None
+    shape = model.arrays.mask.shape[:2]
+    return _told(model, *np.zeros((2, *shape)), np.zeros(shape[0]))
+
+
+def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
+    """What `settle` is told, from the groups' coordinates (groups, P) at a mode."""
+    structure, arrays = model.structure, model.arrays
+    if structure.bend is None:
+        return None
+    data = arrays.inputs()
+    values, line, share = _straight(structure, eta, data, np)
+    line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
+    likelihood, mask = structure.likelihood, arrays.mask
+    scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
+    below, here, above = (
+        likelihood.cell_log_density(scatter, line + step, arrays.observed, mask, arrays.rows, np)
+        for step in (-STEP, 0.0, STEP)
+    )
+    slope = (above - below) / (2.0 * STEP)
+    curvature = -(above - 2.0 * here + below) / STEP**2
+    if structure.response.counted:
+        weight = curvature
+    else:  # of an outlier the slope tells what it counts for, as in reweighted least squares
+        n = np.maximum(mask.sum(-1), 1.0)
+        left = np.sum(mask * (arrays.observed - line[..., None]), axis=-1) / n
+        with np.errstate(all="ignore"):
+            weight = np.where(np.abs(left) > STEP, slope / left, curvature)
+    weight = np.nan_to_num(weight)
+    weight = np.where(mask.sum(-1) > 0, np.maximum(weight, LEAST * np.max(weight)), 0.0)
+    target = line + np.divide(slope, weight, out=np.zeros_like(slope), where=weight > 0)
+    return _told(model, np.nan_to_num(target), weight, _log_scatter(structure, values, np))
+
+
+def _told(
+    model: Model, target: np.ndarray, weight: np.ndarray, log_scatter: np.ndarray
+) -> dict[str, Any]:
+    inputs = model.arrays.inputs()
+    data = {k: inputs[k] for k in ("columns", "reference", "levels", "covariates") if k in inputs}
+    more = {"target": target, "weight": weight, "log_scatter": log_scatter}
+    return {**data, **more}
+
+
+def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The same in a larger layout, whose columns are given."""
+    cells = next(iter(columns.values())).shape[1]
+    more = [(0, 0), (0, cells - told["weight"].shape[1])]
+    return {
+        **told,
+        "columns": columns,
+        "target": np.pad(told["target"], more, mode="edge"),
+        "weight": np.pad(told["weight"], more),
+    }
+
+
+def _straight(
+    structure: Structure, eta: Array, data: Mapping, xp: Any
+) -> tuple[dict[str, Array], Array, Array | None]:
+    """Values of the groups' parameters, the unbent law's line, and the floor's share of it."""
+    assert structure.bend is not None
+    values = to_natural(
+        structure, with_slopes(structure, eta, data.get("covariates")), data["reference"], xp
+    )
+    law = structure.law
+    mean = law.mean({p: values[p][..., None] for p in law.parameters}, data["columns"], xp)
+    line = structure.likelihood.link.line(mean, data["reference"]["typical"], xp)
+    floor = structure.bend.floor
+    return values, line, None if floor is None else values[floor][..., None] / mean
+
+
+def _log_scatter(structure: Structure, values: Mapping[str, Array], xp: Any) -> Array:
+    """Log of the runs' scatter in each group, where one number scales it."""
+    if SCATTER not in values or structure.response.counted:
+        return 0.0 * next(iter(values.values()))
+    return xp.log(values[SCATTER])
+
+
+def settle(
+    structure: Structure, position: Position, z: Array, told: Mapping, xp: Any
+) -> tuple[Array, Array]:
+    """Weights (..., levels, weights) at their standard normal coordinates, and the log Jacobian."""
+    inverse, half = _conditional(structure, position, told, xp)
+    weights = xp.einsum("...lwv,...lw->...lv", inverse, z + half)
+    return weights, xp.sum(xp.log(diagonal(inverse, xp)), axis=(-2, -1))
+
+
+def unsettle(structure: Structure, position: Position, told: Mapping) -> np.ndarray:
+    """Undo `settle`: coordinates of the position's own weights."""
+    inverse, half = _conditional(structure, position, told, np)
+    f = bending(structure)
+    assert f is not None
+    weights = position.effects[f][..., : structure.factors[f].weights]
+    return np.linalg.solve(np.swapaxes(inverse, -1, -2), weights[..., None])[..., 0] - half
+
+
+def _conditional(
+    structure: Structure, position: Position, told: Mapping, xp: Any
+) -> tuple[Array, Array]:
+    """Inverse Cholesky factor of the weights' precision, and it times their linear term."""
+    f = bending(structure)
+    assert f is not None and structure.bend is not None
+    factor = structure.factors[f]
+    n = factor.weights
+    kept = np.arange(len(factor.varied)) >= n
+    effects = tuple(e * kept if k == f else e for k, e in enumerate(position.effects))
+    eta = group_coordinates(structure, position._replace(effects=effects), told["levels"], xp)
+    values, line, share = _straight(structure, eta, told, xp)
+    away, gain = unbent(line, told["target"], share, xp)
+    change = xp.exp(-2.0 * (_log_scatter(structure, values, xp) - told["log_scatter"]))
+    seen = told["weight"] > 0
+    weight = xp.where(seen, told["weight"] * change[..., None] * gain**2, 0.0)
+    away = xp.where(seen, away, 0.0)
+    features = xp.stack([told["columns"][name] for name in structure.bend.columns], axis=-1)
+    turned = xp.swapaxes(features, -1, -2)
+    precision = (turned * weight[..., None, :]) @ features
+    linear = (turned @ (weight * away)[..., None])[..., 0]
+    if len(structure.factors) > 1:
+        member = (told["levels"][f][:, None] == np.arange(len(factor.levels))) * 1.0
+        precision = xp.einsum("gl,...gvw->...lvw", member, precision)
+        linear = xp.einsum("gl,...gv->...lv", member, linear)
+    elif len(factor.levels) == 1:
+        precision = xp.sum(precision, axis=-3, keepdims=True)
+        linear = xp.sum(linear, axis=-2, keepdims=True)
+    sd = group_sds(factor, position.log_sd[f], xp)[..., :n]
+    prior = xp.where(np.eye(n) > 0, (sd**-2.0)[..., None, :], 0.0)
+    inverse = inverse_cholesky(precision + prior[..., None, :, :], xp)
+    return inverse, xp.einsum("...lvw,...lw->...lv", inverse, linear)
+
+
+def replaced(structure: Structure, effects: tuple[Array, ...], weights: Array, xp: Any) -> tuple:
+    """Effects of every factor with other weights."""
+    f = bending(structure)
+    assert f is not None
+    n = len(structure.factors[f].varied)
+    kept = np.arange(n) >= structure.factors[f].weights
+    places = tuple(range(structure.factors[f].weights))
+    return tuple(
+        e * kept + spread(weights, places, n) if k == f else e for k, e in enumerate(effects)
+    )
