@@ -193,13 +193,18 @@ class Average:
         kept = [v + m for v, m, u in zip(log_densities, more, used, strict=True) if u]
         return np.concatenate(kept)
 
-    def refuse_bends(self) -> None:
-        """Raise where a law bends: its parameters are not the whole of it."""
-        if any(fit.model.structure.bend is not None for fit in self.fits.values()):
-            raise BayescaleError(
-                "laws of this average bend (discrepancy='bend'), and their parameters alone don't"
-                " say what a run loses: predict losses, or decide by an average of each `straight`"
-            )
+    @cached_property
+    def straight(self) -> Average:
+        """The average of the laws fitted without bends, which decisions are taken by.
+
+        Raises
+        ------
+        ConvergenceError
+            If the diagnostics of one of them refuse.
+        """
+        if all(fit.model.structure.bend is None for fit in self.fits.values()):
+            return self
+        return replace(self, fits={name: fit.straight for name, fit in self.fits.items()})
 
     def disagreement(self, draws: np.ndarray) -> str:
         """Say how far the laws' own medians of draws (sample, target) lie apart."""

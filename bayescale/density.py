@@ -38,13 +38,13 @@ class Position(NamedTuple):
 
 def joined(parts: Sequence[Position]) -> Position:
     """Positions one after another along their first axis."""
-    several = zip(*parts, strict=True)
-    population, effects, log_sd, corr = (
-        np.concatenate(field)
-        if isinstance(field[0], np.ndarray)
-        else tuple(np.concatenate(f) for f in zip(*field, strict=True))
-        for field in several
-    )
+
+    def several(of: Any) -> tuple[np.ndarray, ...]:
+        return tuple(np.concatenate(field) for field in zip(*of, strict=True))
+
+    population = np.concatenate([part.population for part in parts])
+    effects = several(part.effects for part in parts)
+    log_sd, corr = several(p.log_sd for p in parts), several(p.corr for p in parts)
     return Position(population, effects, log_sd, corr)
 
 

@@ -21,7 +21,7 @@ from bayescale.errors import BayescaleError, ConvergenceError, DataError
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, Structure
-from bayescale.model_from_runs import build_model, logged_columns, varying_columns
+from bayescale.model_from_runs import build_model, default_discrepancy, varying_columns
 from bayescale.posterior_tree import posterior_tree
 from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
@@ -187,10 +187,10 @@ def fit(
         rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
         own where None.
     discrepancy : {"bend", "none"}, optional
-        Whether the law itself may be wrong (`bayescale.bends`); the card's own where None, which is
-        "none" unless it says otherwise. With "bend" its parameters are known less well and
-        intervals beyond the runs are wider: they held on real ladders, where those of a law taken
-        to be exactly true did not (README). It takes longer, minutes where runs are few or alike.
+        Whether the law itself may be wrong (`bayescale.bends`). Where None it is as the card says,
+        and else "bend" for a law of a floor and one or two variables, "none" for others. With
+        "bend" parameters are known less well and intervals beyond the runs are wider: they held on
+        real ladders, where those of a law taken to be exactly true did not (README).
     checkpoints : {"final", "all"}
         One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
         N and D is one of finished runs, whose learning rate has come down: take "all" where
@@ -356,20 +356,13 @@ def frame(
         selection.table,
         noise=noise,
         noise_pool=noise_pool,
-        discrepancy=_discrepancy(law, discrepancy),
+        discrepancy=discrepancy or default_discrepancy(law),
         checkpoints=checkpoints,
         correlate=correlate,
     )
     fitted = replace(runs, table=selection.table)
     believed = [f"the prior was told: {f.about or f.of}" for f in law.beliefs]
     return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes, *believed))
-
-
-def _discrepancy(law: Law, asked: str | None) -> str:
-    """What is asked for, else the card's own, where the law has decades to bend along."""
-    if asked is not None:
-        return asked
-    return law.response.discrepancy if logged_columns(law) else "none"
 
 
 def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:

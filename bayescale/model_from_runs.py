@@ -23,6 +23,7 @@ from bayescale.walks import WEIGHTS, Walk, walks
 CORRELATE_FROM = 8
 CONTRAST_LEVELS = 2
 MOST_BENDS = 24  # groups that bend apart; more bend alike
+MOST_BENT = 2  # variables of a law that is bent where nobody says
 LONG = 1e6  # decades before a run's first checkpoint, about which nothing is remembered
 
 
@@ -209,6 +210,19 @@ def _check_shares(law: Law, reference: Reference) -> None:
                 f"the prior of {p.name} is on a share of the smallest {law.response.column},"
                 f' which is {reference.smallest:g}: say of = "one", or a prior without a share'
             )
+
+
+def default_discrepancy(law: Law) -> str:
+    """What a law's fits take where neither they nor the card say.
+
+    A floor and what one or two counts remove from it, on the line of log loss, is bent, as was
+    measured on real ladders (README); laws of more variables, or of another line, are not.
+    """
+    if law.response.discrepancy:
+        return law.response.discrepancy
+    logged = logged_columns(law)
+    plain = law.response.likelihood in CONTINUOUS and len(logged) == len(law.variables)
+    return "bend" if plain and 0 < len(logged) <= MOST_BENT and _floor(law) else "none"
 
 
 def _floor(law: Law) -> str | None:

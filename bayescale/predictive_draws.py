@@ -67,12 +67,12 @@ def parameter_draws(
     Returns
     -------
     dict of arrays, shape (sample, target)
-        Of a law that bends, also `Paths` under the name "bend": see `drawn_laws.values`.
+        Of a law that bends, also `Paths` under the name "bend": see `drawn_laws.values`. Of an
+        average, those of its laws without bends (`Average.straight`).
     """
     if isinstance(fit, Average):
-        fit.refuse_bends()
-        each = [parameter_draws(one, targets, new_groups, seed) for one in fit.fits.values()]
-        return fit.mix_parameters(each)
+        fits = fit.straight.fits.values()
+        return fit.mix_parameters([parameter_draws(f, targets, new_groups, seed) for f in fits])
     frame = pd.DataFrame(targets)
     params: dict[str, Any] = _parameter_draws(fit, frame, new_groups, seed)
     if fit.model.structure.bend is not None:

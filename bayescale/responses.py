@@ -42,7 +42,7 @@ class Response:
         One of `LIKELIHOODS`.
     discrepancy : str
         Whether the law itself may be wrong, where a fit doesn't say: "bend" (`bayescale.bends`), or
-        "none".
+        "none"; where empty, as the law is: see `model_from_runs.default_discrepancy`.
     trials : str
         The column of the number of trials, which likelihoods of successes need: the response is the
         share of successes.
@@ -54,7 +54,7 @@ class Response:
     likelihood: str = "t"
     trials: str = ""
     about: str = ""
-    discrepancy: str = "none"
+    discrepancy: str = ""
 
     @property
     def noise(self) -> str:
@@ -140,7 +140,7 @@ def checked(response: Response, place: str) -> Response:
         raise LawError(
             f"{place}: {response.likelihood!r} is not known; choose one of {', '.join(LIKELIHOODS)}"
         )
-    if response.discrepancy not in DISCREPANCIES:
+    if response.discrepancy not in ("", *DISCREPANCIES):
         known = ", ".join(DISCREPANCIES)
         raise LawError(f"response.discrepancy: {response.discrepancy!r} is not one of {known}")
     if response.link not in LINK_NAMES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from bayescale.errors import BayescaleError
 from bayescale.files import seal_holds, sealed, write_whole
 from bayescale.fitting import Fit, correlates, noise_pool
 from bayescale.law import Law
+from bayescale.model import Model
 from bayescale.model_from_runs import build_model
 from bayescale.runs import Runs
 from bayescale.sampling import Settings
 
 FORMAT = 2
+BENDS = "above the floor, weights first"  # how a law bends; said by no file from before that
 VERSIONED = ("bayescale", "jax", "numpyro", "arviz-base", "numpy", "xarray")
 
 
@@ -104,6 +106,7 @@ def _packed(fit: Fit) -> xr.DataTree:
         "noise": fit.model.structure.noise_name,
         "noise_pool": noise_pool(fit.model.structure),
         "discrepancy": "none" if fit.model.structure.bend is None else "bend",
+        "bends": BENDS,
         "checkpoints": "all" if fit.model.structure.serial else "final",
         "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),
@@ -225,6 +228,8 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
         checkpoints=meta.get("checkpoints", "final"),
         correlate=meta["correlate"],
     )
+    if "bends" not in meta:
+        model, tree = _older_bends(model, tree)
     tree.attrs = {"made_with": json.dumps(meta["versions"])}
     fit = Fit(
         law=law,
@@ -241,6 +246,23 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
     )
     _check_draws(path, fit)
     return fit
+
+
+def _older_bends(model: Model, tree: xr.DataTree) -> tuple[Model, xr.DataTree]:
+    """A fit whose bends were of the whole loss, their weights behind the group effects."""
+    structure = model.structure
+    if structure.bend is None:
+        return model, tree
+    whole = replace(structure, bend=replace(structure.bend, floor=None))
+    stored = tree["coordinates"].to_dataset()
+    for factor in structure.factors:
+        for name, n in ((f"effects_{factor.name}", factor.weights), (f"log_sd_{factor.name}", 1)):
+            if factor.weights and name in stored:
+                moved = np.roll(stored[name].to_numpy(), n, axis=-1)
+                stored[name] = (stored[name].dims, moved)
+    tree = tree.copy()
+    tree["coordinates"] = xr.DataTree(stored)
+    return replace(model, structure=whole), tree
 
 
 def _check_draws(path: Path, fit: Fit) -> None:

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 import bayescale as bs
 from bayescale import bends, walks
+from bayescale.density import log_posterior
 from bayescale.errors import BayescaleError
-from bayescale.model_from_runs import build_model
+from bayescale.geometry import unwhiten
+from bayescale.model_from_runs import build_model, default_discrepancy
+from bayescale.quadratic import layout
+from bayescale.starts import find_starts
 
 places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
 
@@ -171,3 +175,72 @@ def test_groups_of_two_columns_bend_alike(bent_runs):
     assert len(model.walks) == 1
     assert any("bends alike for every a and b" in note for note in model.notes)
     assert [f.name for f in model.structure.grouping] == ["a", "b"]
+
+
+@given(
+    st.floats(0.2, 5.0), st.floats(0.01, 0.99), st.floats(-3.0, 3.0), st.sampled_from(["own", None])
+)
+def test_a_bend_acts_on_what_stands_above_the_floor(loss, share, away, floor):
+    told = None if floor is None else share
+    line = walks.bent_line(np.log(loss), np.float64(away), told, np)
+    bent = np.exp(line)
+    stays = 0.0 if floor is None else share * loss
+    assert bent - stays == pytest.approx((loss - stays) * np.exp(away), rel=1e-9)
+    back, gain = walks.unbent(np.log(loss), line, told, np)
+    if np.exp(away) > walks.LEAST_ABOVE:
+        assert back == pytest.approx(away, abs=1e-6)
+        slope = walks.bent_line(np.log(loss), away + 1e-6, told, np) - line
+        assert slope / 1e-6 == pytest.approx(gain, rel=1e-3, abs=1e-8)
+
+
+def test_what_is_bent_where_nobody_says():
+    bent = ("chinchilla", "power_law", "bottleneck", "overtraining", "hestness")
+    straight = ("bnsl_1", "m4", "data_constrained", "kaplan", "step_law_loss", "multi_power")
+    assert {default_discrepancy(bs.load_law(name)) for name in bent} == {"bend"}
+    assert {default_discrepancy(bs.load_law(name)) for name in straight} == {"none"}
+    text = bs.load_law("hestness").text
+    assert "discrepancy" not in text
+    told = text.replace("[response]", '[response]\ndiscrepancy = "none"')
+    assert default_discrepancy(bs.Law.from_text(told)) == "none"
+
+
+def test_where_bends_could_follow_every_run_the_mode_keeps_scatter():
+    """Fourteen runs, five parameters and ten weights: at the joint mode nothing would be left."""
+    rng = np.random.default_rng(8)
+    N = 10 ** rng.uniform(7, 9, 14)
+    D = N * 10 ** rng.uniform(0.7, 2.0, 14)
+    loss = (1.8 + 400 / N**0.34 + 1000 / D**0.33) * np.exp(0.01 * rng.standard_normal(14))
+    table = bs.read_runs({"N": N, "D": D, "loss": loss}).table
+    model = build_model(bs.load_law("chinchilla"), table, discrepancy="bend", noise="normal")
+    mode = find_starts(model, 0).modes[0]
+    log_sigma = mode.position.population[
+        model.structure.free.index(model.structure.names.index("sigma"))
+    ]
+    assert 0.004 < np.exp(log_sigma) < 0.03
+
+
+def test_weights_are_settled_by_what_the_law_leaves_over():
+    """At any parameters, weights of zero coordinates are those that fit best."""
+    rng = np.random.default_rng(2)
+    N = np.geomspace(1e7, 1e9, 30)
+    loss = (1.8 + 300 / N**0.3) * np.exp(
+        0.02 * np.sin(np.log10(N) * 3) + 0.002 * rng.standard_normal(30)
+    )
+    law = bs.load_law("power_law").with_columns(x="N")
+    table = bs.read_runs({"N": N, "D": 20 * N, "loss": loss}).table
+    model = build_model(law, table, discrepancy="bend", noise="normal")
+    quadratic = find_starts(model, 0).geometry.inputs()
+    structure, inputs = model.structure, model.arrays.inputs()
+    shape = layout(structure)
+    flat = np.zeros(shape.size)
+    flat[: shape.dense] = 0.7 * rng.standard_normal(shape.dense)
+    flat[-1] = np.log(0.2)  # sd(bend)
+    best, _ = unwhiten(structure, flat, quadratic, np)
+    top = float(log_posterior(structure, best, inputs, np))
+    for _ in range(20):
+        moved = flat.copy()
+        moved[shape.dense : shape.dense + shape.n_block] = rng.standard_normal(shape.n_block)
+        away = float(np.sum(moved[shape.dense : shape.dense + shape.n_block] ** 2))
+        other, _ = unwhiten(structure, moved, quadratic, np)
+        lost = top - float(log_posterior(structure, other, inputs, np))
+        assert lost == pytest.approx(0.5 * away, rel=0.15)

@@ -11,7 +11,7 @@ import pytest
 from numpyro.infer.util import potential_energy
 
 import bayescale as bs
-from bayescale import spreads
+from bayescale import settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
@@ -128,7 +128,8 @@ def test_whitening_is_an_exact_change_of_variables(case):
     prior = middle.population - 0.1, np.ones(len(structure.free))
     made = straighten(model, precision, np.zeros((n, p)), center, middle, *prior)
     learnt = spreads.learn(model, precision, np.zeros((n, p)), middle)
-    quadratic = replace(made, spreads=learnt).inputs()
+    settle = settling.learn(model, center)
+    quadratic = replace(made, spreads=learnt, settle=settle).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
     with x64():
