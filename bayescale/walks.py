@@ -157,8 +157,8 @@ class Walk:
             kept = np.any(self.loading != 0.0, axis=0)
             told = self.loading[:, kept].T @ np.concatenate(basis, axis=1)
             missing = weights[:, kept] / scale[:, None] - np.concatenate(steps, axis=1) @ told.T
-            gram = told @ told.T
-            gram += 1e-9 * np.trace(gram) * np.eye(len(gram))
+            gram = told @ told.T  # the identity, but for turns too short for the knots
+            gram += np.diag(np.maximum(1.0 - np.diag(gram), 1e-9))
             change = missing @ np.linalg.solve(gram, told)
             parts = np.split(change, np.cumsum(sizes)[:-1], axis=1)
             steps = [s + c for s, c in zip(steps, parts, strict=True)]
