@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +35,16 @@ def test_the_code_of_a_page_runs(page, small_fit, tmp_path, monkeypatch):
         if run:
             (tmp_path / "block.py").write_text(code, encoding="utf-8")
             names |= runpy.run_path(str(tmp_path / "block.py"), init_globals=names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_there(page):
+    """Every `bs.NAME`, and every name of a submodule or class that follows it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for first, second in set(re.findall(r"\bbs\.([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", text)):
+        found = getattr(bs, first)
+        if second and isinstance(found, (type, ModuleType)):
+            assert hasattr(found, second), f"{page}: bs.{first}.{second}"
 
 
 def test_the_code_left_out_is_little():
