@@ -71,8 +71,8 @@ def export(ladder: pd.DataFrame) -> pd.DataFrame:
     odd["State"] = ["crashed", "running", "failed"]
     odd["Notes"] = ["restarted", "-", "-"]
     odd["val/loss"] = 1.25 * odd["val/loss"].astype(float)
-    odd.iloc[2, odd.columns.get_loc("_runtime") :] = ""  # it failed before its first step
-    odd.iloc[2, odd.columns.get_loc("data.tokens")] = ""
+    never = ["data.tokens", *odd.columns[odd.columns.get_loc("_runtime") :]]
+    odd.iloc[2, odd.columns.get_indexer(pd.Index(never))] = None  # it failed before its first step
     return pd.concat([table.iloc[:9], odd, table.iloc[9:]], ignore_index=True)
 
 
