@@ -121,6 +121,12 @@ class Average:
         shares = ", ".join(f"{name} {weight:.0%}" for name, weight in self.weights.items())
         return f"<Average of {len(self.fits)} laws: {shares}>"
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        table = pd.DataFrame({"law": list(self.weights), "weight": list(self.weights.values())})
+        return answer_html(f"Average of {len(self.fits)} laws", table=table)
+
     @cached_property
     def law(self) -> Any:
         """What stands for a fit's law (`MixedLaw`)."""

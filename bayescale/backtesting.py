@@ -51,6 +51,15 @@ class Backtest:
     fit: Fit
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        told = self.metrics
+        title = f"{told['n_test']} runs predicted from {told['n_train']}"
+        held = [f"{float(p):.0%} intervals held {c:.0%}" for p, c in told["coverage"].items()]
+        lines = [*held, f"crps {told['crps']:.4g}"]
+        return answer_html(title, lines, self.predictions, self.notes)
+
 
 @dataclass(frozen=True)
 class Verbs:

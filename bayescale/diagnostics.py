@@ -55,6 +55,12 @@ class Diagnosis:
     min_ess_tail: float
     min_bfmi: float
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        head = "Diagnostics ok" if self.ok else "Diagnostics refuse this fit"
+        return answer_html(head, self.problems, notes=self.warnings)
+
     def __str__(self) -> str:
         head = "diagnostics ok" if self.ok else "diagnostics refuse this fit"
         return "\n".join([head, *(f"  - {t}" for t in (*self.problems, *self.warnings))])

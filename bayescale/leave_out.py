@@ -59,6 +59,12 @@ class LeftOut:
     n_samples: int
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        title = f"{self.kind}: elpd {self.elpd:.1f} (se {self.se:.1f})"
+        return answer_html(title, (), self.pointwise.reset_index(), self.notes)
+
     def __repr__(self) -> str:
         return str(self)
 

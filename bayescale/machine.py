@@ -33,6 +33,11 @@ class Machine:
     plan: str
     problems: list[str]
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        return answer_html("This machine", str(self).splitlines())
+
     def __str__(self) -> str:
         shown = {k: v for k, v in self.facts.items() if k != "versions"}
         lines = [f"{name}: {_text(value)}" for name, value in shown.items()]

@@ -113,6 +113,11 @@ class ManyFits(Sequence[Fit]):
             )
         return pd.DataFrame(rows).rename_axis("problem")
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        return answer_html(repr(self).strip("<>"), table=self.table.reset_index())
+
     def __repr__(self) -> str:
         ok = int(self.table["ok"].sum()) if len(self) else 0
         return f"<{len(self)} fits, {ok} converged; see table>"

@@ -121,7 +121,8 @@ def predict(
     """
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
-    (draws, log_draws), shares = drawn_with_shares(fit, frame, kind, new_groups, seed)
+    with np.errstate(invalid="ignore"):  # where the law has no value, which is said below
+        (draws, log_draws), shares = drawn_with_shares(fit, frame, kind, new_groups, seed)
     each = fit.fits.values() if isinstance(fit, Average) else [fit]
     positive = all(one.model.structure.response.positive for one in each)
     bad = ~np.all(np.isfinite(log_draws if positive else draws), axis=0)

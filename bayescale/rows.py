@@ -179,7 +179,10 @@ def _without_failed(
         notes.append(f"{what} failed and {'are' if bad.sum() > 1 else 'is'} left out")
         return table[~bad], []
     states = ", ".join(sorted({str(s) for s in table.loc[cells.failed(table), "status"]}))
-    fault = f"{what} failed (status {states}); leave failed runs out with on_failed='drop'"
+    fault = (
+        f"{what} failed (status {states}); leave failed runs out with on_failed='drop' "
+        "(--on-failed drop)"
+    )
     return table[~bad], [fault]
 
 

@@ -346,7 +346,9 @@ def _value_faults(
         if name == response:  # a failed run has no final loss: `select_rows` counts it
             text = text[~lost[text.index]]
             values = values[~lost[values.index]]
-        elif name == "C":  # where N or D is at fault, an empty C only repeats it
+        else:  # nor has one that failed at once counted any tokens
+            values = values[values.notna() | ~lost[values.index]]
+        if name == "C":  # where N or D is at fault, an empty C only repeats it
             values = values[values.notna() | sized[values.index]]
         yield from cells.text_faults(name, text)
         if name in known:

@@ -61,6 +61,13 @@ class Sweep:
     surface: Surface
     cost: Cost
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        middle, low, high = self.exponent
+        grows = f"N grows as C to the power {middle:.3f} ({low:.3f} to {high:.3f})"
+        return answer_html(f"The best split of {len(self.table)} budgets", [grows], self.table)
+
     def __repr__(self) -> str:
         shown = self.table[["C", "N", "N_lower", "N_upper", "D", "loss", "expected_regret"]]
         middle, low, high = self.exponent
@@ -98,6 +105,12 @@ class Requirement:
     p_never: float
     unit: str = "FLOP"
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        lines = repr(self).split("\nnote: ")[0].splitlines()
+        return answer_html("The least budget that reaches a loss", lines, notes=self.notes)
 
     def __repr__(self) -> str:
         low, high = self.C_interval

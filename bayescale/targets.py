@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,7 @@ from bayescale.averages import Average
 from bayescale.cells import labels, numbers
 from bayescale.errors import DataError
 from bayescale.fitting import Fit
-
-if TYPE_CHECKING:
-    pass
+from bayescale.schedule_columns import completed
 
 NEW_GROUPS = ("error", "sample")
 
@@ -32,6 +30,7 @@ def targets_frame(fit: Fit | Average, targets: pd.DataFrame | Mapping[str, Any])
         frame = pd.DataFrame(targets).copy()
     if frame.empty:
         raise DataError("there is no target to predict")
+    frame = completed(frame, fit.law)  # what the law sums along a schedule, where one is given
     faults: list[str] = []
     for variable in fit.law.variables.values():
         column = variable.column

@@ -50,6 +50,12 @@ class Tuning:
     tolerance: float
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from bayescale.display import answer_html
+
+        told = f"expected loss {self.loss:.4g}, expected regret {self.expected_regret:.2g}"
+        return answer_html("Values of least expected loss", [told], self.table, self.notes)
+
     def __repr__(self) -> str:
         lines = [
             self.table.to_string(index=False, float_format="{:.4g}".format),

@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 
 import bayescale as bs
+from bayescale.backtesting import Backtest
 from bayescale.display import markup
 from bayescale.display.writing import span
+from bayescale.machine import Machine
+from bayescale.many_fits import ManyFits
 from bayescale.recipes import RecipeComparison
+from bayescale.tuning import Tuning
 
 NASTY = "<script>alert('x')</script>&\"quoted\""
 
@@ -156,6 +160,34 @@ def test_a_comparison_shows_chances_and_crossovers():
     assert "1.95 to 2.05" in page.words
     assert "3e21" in page.words and "beware" in page.words
     assert "factor that b needs" not in page.words  # no multipliers, no title for them
+
+
+def test_every_answer_shows_itself(small_fit):
+    """What notebooks show of the nouns that have no page of their own (rulings: everywhere)."""
+    left = bs.loo(small_fit, reloo=False)
+    assert left.pointwise.index[0] in read(left).words
+    mixed = bs.average({NASTY: small_fit, "other": small_fit}, [0.7, 0.3])
+    assert NASTY in read(mixed).words and "0.7" in read(mixed).words
+    verdict = bs.diagnose(small_fit)
+    assert read(verdict).words.strip().startswith("Diagnostics")
+    refused = replace(verdict, ok=False, problems=[NASTY])
+    assert NASTY in read(refused).words and "refuse" in read(refused).words
+    where = {"family": "dense"}
+    swept = bs.sweep_budgets(small_fit, [1e17, 1e18], at=where)
+    assert "N grows as C" in read(swept).words
+    reach = float(swept.table["loss"].iloc[0])
+    assert "with probability" in read(bs.least_compute(small_fit, loss=reach, at=where)).words
+    tuned = Tuning(pd.DataFrame({"variable": ["lr"], "value": [1e-3]}), 2.5, 1e-4, 0.005, (NASTY,))
+    assert NASTY in read(tuned).words and "lr" in read(tuned).words
+    scored = Backtest(
+        {"n_train": 3, "n_test": 1, "coverage": {"0.95": 1.0}, "crps": 0.01},
+        pd.DataFrame({"run": [NASTY], "observed": [2.5], "lower_95": [2.4], "upper_95": [2.6]}),
+        small_fit,
+    )
+    assert "95% intervals held 100%" in read(scored).words and NASTY in read(scored).words
+    machine = Machine({"cores": 2, "versions": {"bayescale": "0"}}, "one thread", [NASTY])
+    assert NASTY in read(machine).words
+    assert "0 fits" in read(ManyFits([], [])).words
 
 
 def test_whatever_a_table_holds_is_text():

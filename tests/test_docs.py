@@ -7,10 +7,12 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import bayescale as bs
+from bayescale.cli import main
 from bayescale.cli.program import program
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -35,6 +37,16 @@ def test_the_code_of_a_page_runs(page, small_fit, tmp_path, monkeypatch):
             names |= runpy.run_path(str(tmp_path / "block.py"), init_globals=names)
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_there(page):
+    """Every `bs.NAME`, and every name of a submodule or class that follows it."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for first, second in set(re.findall(r"\bbs\.([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", text)):
+        found = getattr(bs, first)
+        if second and isinstance(found, (type, ModuleType)):
+            assert hasattr(found, second), f"{page}: bs.{first}.{second}"
+
+
 def test_the_code_left_out_is_little():
     left = [code for page in PAGES for run, code in blocks(page, "python") if not run]
     assert sum(code.count("\n") for code in left) < 30
@@ -51,6 +63,29 @@ def test_the_commands_of_a_page_can_be_read(page):
                 command.make_context(found[1], shlex.split(found[2]))
                 seen += 1
     assert seen
+
+
+def test_the_commands_of_getting_started_lead_to_a_report(tmp_path, monkeypatch, capsys):
+    """From an export with a crashed run to the page; `tests/studies/newcomer.py` installs, too."""
+    page = "getting_started.md"
+    monkeypatch.chdir(tmp_path)
+    for module in ("fits", "answers", "reports"):  # this process keeps its settings
+        monkeypatch.setattr(f"bayescale.cli.{module}.start", lambda: None)
+    (tmp_path / "export.py").write_text(blocks(page, "python")[0][1], encoding="utf-8")
+    runpy.run_path(str(tmp_path / "export.py"))
+    lines = [shlex.split(line) for _, text in blocks(page, "sh") for line in text.splitlines()]
+    commands = [words[1:] for words in lines if words and words[0] == "bayescale"]
+    names = [words[0] for words in commands]
+    assert names == ["doctor", "read", "read", "fit", "predict", "allocate", "report"]
+    for words in commands[1:]:
+        short = ["--draws", "150", "--warmup", "250", "--force"] if words[0] == "fit" else []
+        asked = ["--force"] if words[0] in ("predict", "allocate", "report") else []
+        assert main([*words, *short, *asked]) == 0, words
+    shown = capsys.readouterr()
+    assert "not finished (crashed): 1 of 48 rows" in shown.err
+    assert "--on-failed drop --out fit.nc" in shown.out
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(text) > 50_000 and "47 runs" in text
 
 
 def test_every_page_is_reached_and_every_link_leads_somewhere():

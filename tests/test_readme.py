@@ -8,6 +8,7 @@ import runpy
 import shlex
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -85,6 +86,24 @@ def test_every_public_function_has_an_example_or_says_where(checkout):
     functions = [f for f in named if inspect.isfunction(f)]
     without = [f.__name__ for f in functions if ">>>" not in (inspect.getdoc(f) or "")]
     assert len(without) <= 3, without
+
+
+@pytest.mark.parametrize("name", ["06_downstream_accuracy", "09_many_laws_at_scale"])
+def test_a_notebook_without_its_data_says_so_and_stops(
+    name, checkout, tmp_path, monkeypatch, capsys
+):
+    import json
+
+    notebook = json.loads((checkout / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    lines = [line for line in "".join(first["source"]).splitlines() if not line.startswith("%")]
+    (tmp_path / "cell.py").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path))
+    changes: list = []
+    shell = SimpleNamespace(input_transformers_cleanup=changes)
+    runpy.run_path(str(tmp_path / "cell.py"), init_globals={"get_ipython": lambda: shell})
+    assert "Nothing below is run" in capsys.readouterr().out
+    assert changes[0](["no_such_name\n"]) == ["pass\n"]
 
 
 def test_ci_runs_notebooks_pages_and_docstrings(checkout):

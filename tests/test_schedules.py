@@ -139,3 +139,19 @@ def test_a_term_that_is_nothing_in_the_first_row_has_a_start():
     found = dict(zip(model.structure.names, best.position.population, strict=True))
     assert all(map(np.isfinite, found.values()))
     assert np.exp(found["alpha"]) == pytest.approx(0.4, abs=0.03)
+
+
+def test_a_target_may_give_the_schedule_itself():
+    """Targets are read as runs are: the sums along the schedule follow from its stages."""
+    from types import SimpleNamespace
+
+    from bayescale.targets import targets_frame
+
+    law = load_law("lr_annealing")
+    target = {"schedule": "linear to 1e-3 over 10; constant over 90", "step": [60, 100]}
+    frame = targets_frame(SimpleNamespace(law=law), target)
+    assert frame["S1"].round(5).tolist() == [0.0555, 0.0955]
+    with pytest.raises(DataError, match="not one of the schedule's steps"):
+        targets_frame(SimpleNamespace(law=law), target | {"step": 101})
+    with pytest.raises(DataError, match="no column schedule"):
+        targets_frame(SimpleNamespace(law=law), {"step": 60})

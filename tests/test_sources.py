@@ -81,6 +81,19 @@ def test_a_crashed_run_is_counted_as_failed(tmp_path: Path) -> None:
     assert any("columns={'family': 'model.arch'}" in note for note in runs.notes)
 
 
+def test_a_runs_table_that_shows_the_step_is_no_history(tmp_path: Path) -> None:
+    table = pd.read_csv(made.wandb_table(tmp_path / "t.csv"))
+    table["Notes"] = ["-", "restarted", "-", "-"]
+    table.loc[3, "data.tokens"] = None  # it failed before its first step
+    table.assign(_step=400, _runtime=3601.5).to_csv(tmp_path / "t.csv", index=False)
+    runs = bs.read_runs(tmp_path / "t.csv")
+    assert len(select_rows(runs, load_law("power_law"), on_failed="drop").table) == 3
+    assert runs.table["status"].tolist() == ["finished"] * 3 + ["crashed"]
+    assert runs.table["step"].tolist() == [400] * 4
+    (hint,) = [note for note in runs.notes if note.startswith("no column family")]
+    assert "Notes" not in hint and "User" not in hint
+
+
 def test_checkpoints_come_with_settings_and_read_tokens(tmp_path: Path) -> None:
     runs = bs.read_runs(made.wandb_exports(tmp_path / "w"))
     assert len(runs) == 3 * len(made.STEPS)

@@ -71,6 +71,7 @@ def read(
     checked_destination(out)
     if out is not None and out.exists() and source.exists() and out.samefile(source):
         raise BayescaleError(f"--out {out}: is the source itself; name another file")
+    from bayescale.cells import failed
     from bayescale.files import write_whole
     from bayescale.runs import read_runs
 
@@ -82,8 +83,15 @@ def read(
         format=format,
         thin=thin,
     )
-    say(*runs.notes)
     table = runs.table.rename_axis("row")
+    lost = failed(table)
+    say(*runs.notes)
+    if lost.any():
+        states = ", ".join(sorted(set(table.loc[lost, "status"].astype(str))))
+        say(
+            f"not finished ({states}): {lost.sum()} of {len(table)} rows; "
+            "fit leaves such runs out with --on-failed drop"
+        )
     if out is not None:
         write_whole(out, table.to_csv(index=False).encode())
         wrote(out)
@@ -105,6 +113,7 @@ def read(
         console.print(f"{len(table)} rows of {document['runs']} runs{beside}", soft_wrap=True)
         if out is not None:
             again = "".join(f" --units {k}={v}" for k, v in runs.units.items())
+            again += " --on-failed drop" if lost.any() else ""
             console.print(
                 f"wrote {out}\nnext: bayescale fit {out} --law chinchilla{again} --out fit.nc",
                 soft_wrap=True,

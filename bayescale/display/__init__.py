@@ -6,6 +6,7 @@ imports none of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,19 @@ def comparison_html(comparison: RecipeComparison) -> str:
         _titled("Compute at which they cross", comparison.crossovers),
         _titled("Compute for the same loss: factor that b needs over a", comparison.multipliers),
         markup.notes("Notes", comparison.notes, opened=True),
+    )
+
+
+def answer_html(
+    title: str,
+    lines: Sequence[str] = (),
+    table: pd.DataFrame | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """Show any other answer: a title, lines of text, its table, notes."""
+    rows = "" if table is None else markup.table(_spanned(table), limit=4 * markup.ROWS)
+    return markup.page(
+        title, markup.paragraph(lines), rows, markup.notes("Notes", list(notes), opened=True)
     )
 
 

@@ -27,6 +27,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "step": ("step", "globalstep", "iteration", "iter"),
     "seed": ("seed",),
 }
+_ABOUT_A_RUN = ("id", "name", "state", "status", "notes", "tags", "user", "created", "sweep")
 _HELD_OUT = re.compile(r"(val|valid|validation|eval|test|heldout)")
 _OTHER_UNIT = re.compile(r"(bpb|bpc|bits|ppl|perplexity)")
 
@@ -115,7 +116,7 @@ def family_hint(table: pd.DataFrame) -> str | None:
     for column in runs:
         values = cells.labels(runs[column]).dropna()
         many = values.nunique()
-        if column in ("run", "status") or _last(str(column)) in ("id", "name", "state"):
+        if column == "run" or _last(str(column)) in _ABOUT_A_RUN:
             continue
         if 2 <= many <= 12 and 2 * many <= len(values) and not _numeric(runs[column]):
             fit.append(str(column))

@@ -43,8 +43,8 @@ def is_runs_table(columns: Sequence[str]) -> bool:
 
 
 def is_history(columns: Sequence[str]) -> bool:
-    """Whether a header is that of one or more histories."""
-    return "_step" in columns
+    """Whether a header is that of one or more histories; a runs table may show `_step`, too."""
+    return "_step" in columns and not is_runs_table(columns)
 
 
 def is_chart(columns: Sequence[str]) -> bool:
@@ -182,8 +182,9 @@ def _runs(table: pd.DataFrame, name: str) -> pd.DataFrame:
         if own in runs and runs[own].notna().all() and runs[own].is_unique:
             runs = runs.assign(run=runs[own])
             break
+    own = {"_step": "step"} if "step" not in runs else {}
     state = next((c for c in ("State", "state") if c in runs), None)
-    return runs if state is None else runs.rename(columns={state: "status"})
+    return runs.rename(columns=own if state is None else {**own, state: "status"})
 
 
 def _dict(cell: Any, place: str) -> Mapping[str, Any]:
