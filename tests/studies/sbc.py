@@ -87,6 +87,19 @@ def asked(config: str):
     return question(law, options, place(law), scales(law))
 
 
+def simulated(config: str, question: Any, replicate: int) -> pd.DataFrame:
+    """The runs of one replicate again."""
+    from sbc_parts.simulate import draw
+
+    start = replicate - replicate % CHUNK
+    rng = np.random.default_rng(_seed(config, start))
+    return draw(question, rng, min(CHUNK, wanted(config) - start)).tables[replicate - start]
+
+
+def _seed(config: str, start: int) -> int:
+    return zlib.crc32(f"{config} {start}".encode())
+
+
 def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
     """Ranks of some replicates; `OutOfTime` where they take longer, and then they go on."""
     from sbc_parts.simulate import draw
@@ -94,7 +107,7 @@ def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
     import bayescale as bs
 
     asked_for = asked(config)
-    seed = zlib.crc32(f"{config} {start}".encode())
+    seed = _seed(config, start)
     rng = np.random.default_rng(seed)
     truths = draw(asked_for, rng, size)
     shelf = Path(tempfile.gettempdir()) / "bayescale-sbc" / commit() / f"{seed}-{size}"
