@@ -12,7 +12,8 @@ rank of the truth among 99 thinned draws is kept for every parameter, the log li
 prediction beyond the data, which group is better there, and the best N. Ranks stand in
 `results/sbc/CONFIG.csv`, a row a replicate, in chunks of 50 that are not run again, with what
 `diagnose` says of the fit; `results/sbc.csv` has a row a quantity. Fits of a chunk share one
-compiled program and keep its lanes full, so that large chunks are cheaper. After `--each` minutes
+compiled program and keep its lanes full, so that large chunks are cheaper; a fit stops at 1,000
+draws a chain (4,000 for the two laws' defaults). After `--each` minutes
 of one configuration the next has its turn; finished fits wait in a temporary folder.
 
 p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
@@ -70,6 +71,15 @@ def wanted(config: str) -> int:
     return 200 if config.split("/")[0] in WIDE else 50
 
 
+def longest(config: str) -> int:
+    """Draws a chain at which fits stop: `fit_many`'s default for both laws' own defaults.
+
+    Elsewhere earlier, since a few fits that never converge would hold up all others; ranks are
+    taken all the same, and the fits are refused.
+    """
+    return 4000 if config in configurations()[: len(WIDE)] else 1000
+
+
 def asked(config: str):
     """The question of a configuration."""
     from sbc_parts.simulate import question
@@ -122,6 +132,7 @@ def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
                 seed=seed % 2**31,
                 progress=False,
                 store=shelf,
+                max_draws=longest(config),
                 max_seconds=seconds,
                 **asked_for.options,
             )
