@@ -12,7 +12,7 @@ rank of the truth among 99 thinned draws is kept for every parameter, the log li
 prediction beyond the data, which group is better there, and the best N. Ranks stand in
 `results/sbc/CONFIG.csv`, a row a replicate, in chunks of 50 that are not run again, with what
 `diagnose` says of the fit; `results/sbc.csv` has a row a quantity. Fits of a chunk share one
-compiled program and keep its lanes full, so that large chunks are cheaper; a fit stops at 1,000
+compiled program and keep its lanes full, so that large chunks are cheaper; a fit stops at 400
 draws a chain (4,000 for the two laws' defaults). After `--each` minutes
 of one configuration the next has its turn; finished fits wait in a temporary folder.
 
@@ -40,7 +40,7 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from record import RESULTS, commit, provenance, read, without, write  # noqa: E402
+from record import RESULTS, code, provenance, read, without, write  # noqa: E402
 
 MOST = 99
 CHUNK = 50
@@ -77,7 +77,7 @@ def longest(config: str) -> int:
     Elsewhere earlier, since a few fits that never converge would hold up all others; ranks are
     taken all the same, and the fits are refused.
     """
-    return 4000 if config in configurations()[: len(WIDE)] else 1000
+    return 4000 if config in configurations()[: len(WIDE)] else 400
 
 
 def asked(config: str):
@@ -120,7 +120,7 @@ def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
     seed = _seed(config, start)
     rng = np.random.default_rng(seed)
     truths = draw(asked_for, rng, size)
-    shelf = Path(tempfile.gettempdir()) / "bayescale-sbc" / commit() / f"{seed}-{size}"
+    shelf = Path(tempfile.gettempdir()) / "bayescale-sbc" / code() / f"{seed}-{size}"
     shelf.mkdir(parents=True, exist_ok=True)
     spent = shelf / "seconds.txt"
     began = process_time()
