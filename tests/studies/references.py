@@ -1,8 +1,8 @@
 """The same hierarchical posterior by other programs, to hold ours against.
 
-    python tests/studies/references.py pymc      (with PyMC and nutpie installed; not bayescale)
-    python tests/studies/references.py stan      (with pystan and arviz-stats; not bayescale)
-    python tests/studies/references.py compare   (with bayescale; reads what the others left)
+    python tests/studies/references.py pymc [--draws N]   (wants PyMC and nutpie, not bayescale)
+    python tests/studies/references.py stan [--draws N]   (wants pystan and arviz-stats)
+    python tests/studies/references.py compare            (bayescale beside what the others left)
 
 Four simulated families of the law `chinchilla` with its own priors and Student-t scatter:
 population, spreads between families, every family's parameters. Both models are written out here
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shlex
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +33,7 @@ from tests.simulate import FOUR_FAMILIES, ladder  # noqa: E402
 
 FOUND = HERE / "results" / "references.csv"
 COMPARED = HERE / "results" / "references_compared.csv"
-CHAINS, DRAWS, WARMUP = 4, 10_000, 2000
+CHAINS, WARMUP = 4, 2000
 TERMS = ("E", "A", "B")
 EXPONENTS = ("alpha", "beta")
 
@@ -110,7 +111,7 @@ def keep(program: str, table: pd.DataFrame, packages: tuple[str, ...], seed: int
         program=program,
         seed=seed,
         versions=versions,
-        command=f"python tests/studies/references.py {program}",
+        command=shlex.join(["python", "tests/studies/references.py", *sys.argv[1:]]),
     )
     known = pd.read_csv(FOUND) if FOUND.exists() else pd.DataFrame()
     known = known[known["program"] != program] if len(known) else known
@@ -120,7 +121,7 @@ def keep(program: str, table: pd.DataFrame, packages: tuple[str, ...], seed: int
     print(table[["parameter", "mean", "sd", "ess", "r_hat"]].to_string())
 
 
-def with_pymc(seed: int) -> None:
+def with_pymc(seed: int, count: int) -> None:
     """Terms centred and exponents not; nutpie's NUTS with a mass matrix of low rank."""
     import arviz as az
     import nutpie
@@ -155,7 +156,7 @@ def with_pymc(seed: int) -> None:
         pm.StudentT("y", nu=nu, mu=pm.math.log(loss), sigma=sigma, observed=given["y"])
     trace = nutpie.sample(
         nutpie.compile_pymc_model(model),
-        draws=DRAWS,
+        draws=count,
         tune=WARMUP,
         chains=CHAINS,
         cores=len(os.sched_getaffinity(0)),
@@ -236,7 +237,7 @@ model {
 """
 
 
-def with_stan(seed: int) -> None:
+def with_stan(seed: int, count: int) -> None:
     """The same in Stan, through pystan."""
     import stan
 
@@ -247,11 +248,11 @@ def with_stan(seed: int) -> None:
     told |= {"family": (given["family"] + 1).tolist()}
     told |= {k: float(given[k]) for k in ("typical", "smallest")}
     fitted = stan.build(STAN, data=told, random_seed=seed).sample(
-        num_chains=CHAINS, num_samples=DRAWS, num_warmup=WARMUP, delta=0.98
+        num_chains=CHAINS, num_samples=count, num_warmup=WARMUP, delta=0.98
     )
 
     def by_chain(values: np.ndarray) -> np.ndarray:
-        return values.reshape(DRAWS, CHAINS).T
+        return values.reshape(count, CHAINS).T
 
     draws = {"sigma": by_chain(fitted["sigma"][0]), "nu": by_chain(fitted["nu"][0])}
     for k, name in enumerate(names):
@@ -314,11 +315,12 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["pymc", "stan", "compare"])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--draws", type=int, default=10_000)
     given = parser.parse_args()
     if given.what == "compare":
         compare()
     else:
-        {"pymc": with_pymc, "stan": with_stan}[given.what](given.seed)
+        {"pymc": with_pymc, "stan": with_stan}[given.what](given.seed, given.draws)
 
 
 if __name__ == "__main__":
