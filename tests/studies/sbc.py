@@ -219,7 +219,7 @@ def run(configs: list[str], replicates: int | None, minutes: float, each: float)
             try:
                 new = chunk(config, len(table), min(CHUNK, goal - len(table)), left)
             except Exception as error:
-                why = f"{type(error).__name__}: {error}"
+                why = f"{type(error).__name__}: {error}".split("; missing")[0]
                 print(f"{config}: {why}"[:300], flush=True)
                 if not len(table):
                     row = {"config": config, "quantity": "NONE", "why": why[:200]}
