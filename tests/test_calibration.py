@@ -10,8 +10,12 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent / "studies"))
 
+import sbc
 from sbc_parts import planted
 from sbc_parts.bands import ecdf_p_value
+from sbc_parts.simulate import draw, part, quantities
+
+from bayescale.fitting import frame
 
 
 def test_bands_hold_for_uniform_ranks_and_not_for_others():
@@ -39,3 +43,20 @@ def test_a_planted_bug_is_caught(short, name):
     (row,) = planted.caught(name, repeats=1, counts=[50])
     assert row["caught"] == 1
     assert row["by_recomputation" if name == "float32" else "by_ranks"] == 1
+
+
+@pytest.mark.parametrize("name", ["chinchilla", "error_from_loss", "passuntil", "vocabulary"])
+def test_runs_are_drawn_on_the_line_of_the_card(name):
+    question = sbc.asked(f"{name}/card/card/none")
+    truths = draw(question, np.random.default_rng(3), 10)
+    seen = np.stack([t[question.law.response.column] for t in truths.tables])
+    lowest, highest = question.model.structure.likelihood.link.support
+    assert np.all((seen >= lowest) & (seen < highest))
+    assert (np.min(seen) < 0) == (name == "vocabulary")
+    if name == "passuntil":
+        assert np.allclose(1000 * seen, np.round(1000 * seen))
+    with question.reference_held():
+        for i, table in enumerate(truths.tables):
+            model = frame(question.law, table, **question.options).model
+            found = quantities(question, model, part(truths.position, slice(i, i + 1)))
+            assert np.isfinite(found["log_likelihood"]).all()

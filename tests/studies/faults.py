@@ -68,11 +68,11 @@ def runs_table(folder: Path, seed: int = 0) -> Path:
 
 
 def same_fit(a: Path, b: Path) -> bool:
-    """Equal draws, bit for bit (a file also tells its seconds, which differ)."""
+    """Equal draws, bit for bit (a file also tells when it was made, which differs)."""
     from bayescale.storage import load
 
     one, two = load(a).data, load(b).data
-    return all(one[k].dataset.identical(two[k].dataset) for k in ("posterior", "coordinates"))
+    return all(one[k].dataset.equals(two[k].dataset) for k in ("posterior", "coordinates"))
 
 
 # --- kill -9 ------------------------------------------------------------------------------------

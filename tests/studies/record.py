@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -29,6 +30,15 @@ def commit() -> str:
         return git("rev-parse", "--short", "HEAD") + "+" * bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def code() -> str:
+    """Digest of the package's own modules and cards."""
+    told = hashlib.sha256()
+    for folder, kind in (("bayescale", "*.py"), ("models", "*.toml")):
+        for path in sorted((STUDIES.parents[1] / folder).rglob(kind)):
+            told.update(path.read_bytes())
+    return told.hexdigest()[:16]
 
 
 def provenance(seed: int) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """Simulation-based calibration of every card through `bs.fit_many`, and bugs that it must catch.
 
-    python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--minutes 5]
+    python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--minutes 5] [--each 5]
     python tests/studies/sbc.py planted [--bug NAME ...] [--repeats 10] [--replicates 200 50]
     python tests/studies/sbc.py list
     python tests/studies/sbc.py summary
@@ -10,8 +10,11 @@ noise, pooling and discrepancy that ships (200 replicates), every other card for
 Truths and runs are drawn from the card's prior at a fixed reference; each table is fitted; the
 rank of the truth among 99 thinned draws is kept for every parameter, the log likelihood, a
 prediction beyond the data, which group is better there, and the best N. Ranks stand in
-`results/sbc/CONFIG.csv`, a row a replicate, in chunks of 25 that are not run again;
-`results/sbc.csv` has a row a quantity.
+`results/sbc/CONFIG.csv`, a row a replicate, in chunks of 50 that are not run again, with what
+`diagnose` says of the fit; `results/sbc.csv` has a row a quantity. Fits of a chunk share one
+compiled program and keep its lanes full, so that large chunks are cheaper; a fit stops at 400
+draws a chain (4,000 for the two laws' defaults). After `--each` minutes
+of one configuration the next has its turn; finished fits wait in a temporary folder.
 
 p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
 min(p) times the number of quantities is below 0.01. Refused fits keep their ranks and are counted.
@@ -22,11 +25,14 @@ min(p) times the number of quantities is below 0.01. Refused fits keep their ran
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 import zlib
 from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,10 +40,10 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from record import RESULTS, provenance, read, without, write  # noqa: E402
+from record import RESULTS, code, provenance, read, without, write  # noqa: E402
 
 MOST = 99
-CHUNK = 25
+CHUNK = 50
 RANKS = RESULTS / "sbc"
 FOUND = RESULTS / "sbc.csv"
 LEVEL = 0.01
@@ -65,6 +71,15 @@ def wanted(config: str) -> int:
     return 200 if config.split("/")[0] in WIDE else 50
 
 
+def longest(config: str) -> int:
+    """Draws a chain at which fits stop: `fit_many`'s default for both laws' own defaults.
+
+    Elsewhere earlier, since a few fits that never converge would hold up all others; ranks are
+    taken all the same, and the fits are refused.
+    """
+    return 4000 if config in configurations()[: len(WIDE)] else 400
+
+
 def asked(config: str):
     """The question of a configuration."""
     from sbc_parts.simulate import question
@@ -82,62 +97,88 @@ def asked(config: str):
     return question(law, options, place(law), scales(law))
 
 
-def chunk(config: str, start: int, size: int) -> pd.DataFrame:
-    """Ranks of some replicates."""
-    from sbc_parts.simulate import draw, quantities
+def simulated(config: str, question: Any, replicate: int) -> pd.DataFrame:
+    """The runs of one replicate again."""
+    from sbc_parts.simulate import draw
+
+    start = replicate - replicate % CHUNK
+    rng = np.random.default_rng(_seed(config, start))
+    return draw(question, rng, min(CHUNK, wanted(config) - start)).tables[replicate - start]
+
+
+def _seed(config: str, start: int) -> int:
+    return zlib.crc32(f"{config} {start}".encode())
+
+
+def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
+    """Ranks of some replicates; `OutOfTime` where they take longer, and then they go on."""
+    from sbc_parts.simulate import draw
 
     import bayescale as bs
 
     asked_for = asked(config)
-    seed = zlib.crc32(f"{config} {start}".encode())
+    seed = _seed(config, start)
     rng = np.random.default_rng(seed)
     truths = draw(asked_for, rng, size)
+    shelf = Path(tempfile.gettempdir()) / "bayescale-sbc" / code() / f"{seed}-{size}"
+    shelf.mkdir(parents=True, exist_ok=True)
+    spent = shelf / "seconds.txt"
     began = process_time()
-    with asked_for.reference_held():
-        many = bs.fit_many(
-            asked_for.law, truths.tables, seed=seed % 2**31, progress=False, **asked_for.options
-        )
-    seconds = (process_time() - began) / size
+    try:
+        with asked_for.reference_held():
+            many = bs.fit_many(
+                asked_for.law,
+                truths.tables,
+                seed=seed % 2**31,
+                progress=False,
+                store=shelf,
+                max_draws=longest(config),
+                max_seconds=seconds,
+                **asked_for.options,
+            )
+    finally:
+        with spent.open("a") as file:
+            file.write(f"{process_time() - began}\n")
+    cost = sum(map(float, spent.read_text().split())) / size
     rows = []
-    for i, (framed, drawn) in enumerate(zip(many._framed, many._drawn, strict=True)):
-        keep = np.linspace(0, len(drawn.position.population) - 1, MOST).round().astype(int)
-        posterior = drawn.position._replace(
-            population=drawn.position.population[keep],
-            **{
-                part: tuple(a[keep] for a in getattr(drawn.position, part))
-                for part in ("effects", "log_sd", "corr")
-            },
-        )
-        truth = truths.position._replace(
-            population=truths.position.population[i : i + 1],
-            **{
-                part: tuple(a[i : i + 1] for a in getattr(truths.position, part))
-                for part in ("effects", "log_sd", "corr")
-            },
-        )
-        after = quantities(asked_for, framed.model, posterior)
-        before = quantities(asked_for, framed.model, truth)
-        stored = drawn.sampled.log_likelihood.reshape(-1)[keep]
+    for i in range(size):
+        problems = bs.diagnose(many[i]).problems
         row = {
             "replicate": start + i,
-            "ok": bool(many.table["ok"].iloc[i]),
+            "ok": not problems,
+            "problem": "" if not problems else problems[0][:60],
             "redrawn": truths.redrawn / size,
-            "inexact": float(np.max(np.abs(stored - after["log_likelihood"]))),
-            "seconds": seconds,
+            "draws": int(many.table["draws"].iloc[i]),
+            "inexact": 0.0,
+            "seconds": cost,
         }
-        for name in before:
-            if name in after:
-                ties = rng.integers(0, int(np.sum(after[name] == before[name][0])) + 1)
-                row[name] = int(np.sum(after[name] < before[name][0])) + int(ties)
-        rows.append(row)
+        rows.append(row | _ranks(asked_for, many, truths, i, rng))
+    shutil.rmtree(shelf)
     return pd.DataFrame(rows)
+
+
+def _ranks(asked_for: Any, many: Any, truths: Any, i: int, rng: np.random.Generator) -> dict:
+    """Rank of the truth among thinned draws, for everything that is a number in all of them."""
+    from sbc_parts.simulate import part, quantities
+
+    framed, drawn = many._framed[i], many._drawn[i]
+    keep = np.linspace(0, len(drawn.position.population) - 1, MOST).round().astype(int)
+    after = quantities(asked_for, framed.model, part(drawn.position, keep))
+    before = quantities(asked_for, framed.model, part(truths.position, slice(i, i + 1)))
+    stored = drawn.sampled.log_likelihood.reshape(-1)[keep]
+    found = {"inexact": float(np.max(np.abs(stored - after["log_likelihood"])))}
+    for name in before:
+        if name in after:
+            ties = rng.integers(0, int(np.sum(after[name] == before[name][0])) + 1)
+            found[name] = int(np.sum(after[name] < before[name][0])) + int(ties)
+    return found
 
 
 def ranks_file(config: str) -> Path:
     return RANKS / f"{config.replace('/', '-').replace('+', '_')}.csv"
 
 
-TOLD = ("replicate", "ok", "redrawn", "inexact", "seconds")
+TOLD = ("replicate", "ok", "problem", "redrawn", "draws", "inexact", "seconds")
 
 
 def judge(config: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -157,6 +198,7 @@ def judge(config: str, table: pd.DataFrame) -> pd.DataFrame:
                 "p": ecdf_p_value(ranks, MOST),
                 "mean_rank": ranks.mean() / MOST,
                 "inexact": table["inexact"].max(),
+                "redrawn": table["redrawn"].mean(),
                 "cpu_seconds": table["seconds"].mean(),
                 **provenance(0),
             }
@@ -164,30 +206,29 @@ def judge(config: str, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def run(configs: list[str], replicates: int | None, minutes: float) -> None:
+def run(configs: list[str], replicates: int | None, minutes: float, each: float) -> None:
     began = perf_counter()
     for config in configs:
-        goal = replicates or wanted(config)
+        goal, mine = replicates or wanted(config), perf_counter()
         table = read(ranks_file(config))
         while len(table) < goal:
-            if perf_counter() - began > 60 * minutes:
-                return
-            size = min(CHUNK, goal - len(table))
+            now = perf_counter()
+            left = min(60 * minutes - (now - began), 60 * each - (now - mine))
+            if left < 1:
+                break
             try:
-                new = chunk(config, len(table), size)
+                new = chunk(config, len(table), min(CHUNK, goal - len(table)), left)
             except Exception as error:
-                print(f"{config}: {type(error).__name__}: {error}"[:400], flush=True)
-                row = {"config": config, "quantity": "FAILED", "failed": f"{error}"[:200]}
-                row |= provenance(0)
-                write(
-                    FOUND,
-                    pd.concat([without(read(FOUND), {"config": config}), pd.DataFrame([row])]),
-                )
+                why = f"{type(error).__name__}: {error}".split("; missing")[0]
+                print(f"{config}: {why}"[:300], flush=True)
+                if not len(table):
+                    row = {"config": config, "quantity": "NONE", "why": why[:200]}
+                    _put(config, pd.DataFrame([row | provenance(0)]))
                 break
             table = pd.concat([table, new], ignore_index=True)
             write(ranks_file(config), table)
             judged = judge(config, table)
-            write(FOUND, pd.concat([without(read(FOUND), {"config": config}), judged]))
+            _put(config, judged)
             worst = judged.loc[judged["p"].idxmin()]
             print(
                 f"{config}: {len(table)} of {goal}, {judged['refused'].iloc[0]} refused,"
@@ -197,10 +238,14 @@ def run(configs: list[str], replicates: int | None, minutes: float) -> None:
             )
 
 
+def _put(config: str, rows: pd.DataFrame) -> None:
+    write(FOUND, pd.concat([without(read(FOUND), {"config": config}), rows], ignore_index=True))
+
+
 def summary() -> None:
     table = read(FOUND)
-    failed = table[table["quantity"] == "FAILED"]
-    groups = table[table["quantity"] != "FAILED"].groupby("config", sort=False)
+    none = table[table["quantity"] == "NONE"]
+    groups = table[table["quantity"] != "NONE"].groupby("config", sort=False)
     told = groups.agg(
         quantities=("p", "size"),
         replicates=("replicates", "max"),
@@ -209,15 +254,21 @@ def summary() -> None:
         inexact=("inexact", "max"),
         cpu_seconds=("cpu_seconds", "mean"),
     )
+    told["worst"] = [g.loc[g["p"].idxmin(), "quantity"] for _, g in groups]
     told["verdict"] = np.where(
-        told["smallest_p"] * told["quantities"] < LEVEL, "FAILS", "calibrated"
+        told["smallest_p"] * told["quantities"] < LEVEL, "FAILS", "not refuted"
     )
     told["complete"] = [n >= wanted(c) for c, n in told["replicates"].items()]
     print(told.to_string())
-    for _, row in failed.iterrows():
-        print(f"{row['config']}: could not be run: {row['failed']}")
+    for _, row in none.iterrows():
+        print(f"{row['config']}: none yet: {row['why']}")
     left = [c for c in configurations() if c not in told.index]
-    print(f"{len(told)} configurations, {len(left)} not run yet")
+    print(f"{len(told)} configurations, {len(left)} not run")
+    print(f"{told['refused'].sum()} fits refused of {told['replicates'].sum()}")
+    p = table["p"].dropna()
+    print(
+        f"{len(p)} quantities; p below 0.05: {(p < 0.05).mean():.3f}, 0.5: {(p < 0.5).mean():.3f}"
+    )
 
 
 def main() -> None:
@@ -229,6 +280,7 @@ def main() -> None:
     running.add_argument("--config", nargs="+")
     running.add_argument("--replicates", type=int)
     running.add_argument("--minutes", type=float, default=5.0)
+    running.add_argument("--each", type=float, default=5.0)
     planting = commands.add_parser("planted")
     planting.add_argument("--bug", nargs="+")
     planting.add_argument("--repeats", type=int, default=10)
@@ -238,7 +290,7 @@ def main() -> None:
     commands.add_parser("summary")
     given = parser.parse_args()
     if given.command == "run":
-        run(given.config or configurations(), given.replicates, given.minutes)
+        run(given.config or configurations(), given.replicates, given.minutes, given.each)
     elif given.command == "planted":
         from sbc_parts.planted import study
 

@@ -1,13 +1,15 @@
 """A catalogue of sick fits: each must be named in plain words with its remedy, and refused.
 
     python tests/studies/sick.py run [--case NAME ...] [--minutes 5]
-    python tests/studies/sick.py healthy
+    python tests/studies/sick.py healthy [--of prior ladders]
     python tests/studies/sick.py summary
 
 `run` fits each sick case without `strict`, asks `diagnose`, saves the fit, and asks the command
 line for an allocation or a prediction, which must end with status 1, and with `--force` answer and
-say so. `healthy` counts false alarms among the fits of `sbc.py run` with the default settings of
-`power_law` and `chinchilla`, 200 each, whose data come from the models themselves. Results stand
+say so. `healthy` counts false alarms of `fit_many` at default settings, 200 fits each of
+`power_law` and `chinchilla`: of data from the cards' own priors (the fits of `sbc.py run`), where
+many truths are such that the data don't tell the floor, and of ladders about published constants.
+What was refused is fitted once more by `fit`, and refusals of that are counted, too. Results stand
 in `results/sick.csv`.
 """
 
@@ -33,6 +35,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from record import RESULTS, provenance, read, without, write  # noqa: E402
 
 FOUND = RESULTS / "sick.csv"
+LADDERS = 200
 
 
 @dataclass(frozen=True)
@@ -202,20 +205,75 @@ def run(names: list[str], minutes: float) -> None:
         write(FOUND, pd.concat([without(read(FOUND), {"case": name}), pd.DataFrame([row])]))
 
 
-def healthy() -> None:
+def healthy(of: str) -> None:
     """False alarms among fits of data from the model itself."""
-    from sbc import ranks_file
+    for law in ("power_law", "chinchilla"):
+        count, alarms, still, said = (_of_prior if of == "prior" else _of_ladders)(law)
+        row = {
+            "case": f"healthy, {of}: {law}",
+            "fits": count,
+            "alarms": alarms,
+            "alarms_of_fit": still,
+            "said": said,
+            **provenance(0),
+        }
+        print({k: row[k] for k in ("case", "fits", "alarms", "alarms_of_fit", "said")}, flush=True)
+        write(FOUND, pd.concat([without(read(FOUND), {"case": row["case"]}), pd.DataFrame([row])]))
 
-    rows = []
-    for config in ("power_law/card/card/none", "chinchilla/card/card/none"):
-        table = read(ranks_file(config))
-        alarms = int((~table["ok"]).sum()) if len(table) else 0
-        rows.append(
-            {"case": f"healthy: {config}", "fits": len(table), "alarms": alarms, **provenance(0)}
+
+def _refused_by_fit(law: Any, tables: dict[int, pd.DataFrame]) -> tuple[int, str]:
+    import bayescale as bs
+
+    said: list[str] = []
+    for number, runs in tables.items():
+        try:
+            bs.fit(law, runs, seed=number, progress=False)
+        except bs.ConvergenceError as error:
+            said.append(f"{number}: {error}".replace("diagnostics refuse this fit: ", "")[:120])
+    return len(said), " | ".join(said)
+
+
+def _of_prior(name: str) -> tuple[int, int, int, str]:
+    from sbc import asked, ranks_file, simulated
+
+    config = f"{name}/card/card/none"
+    table, question = read(ranks_file(config)), asked(config)
+    refused = table.loc[~table["ok"], "replicate"]
+    tables = {int(k): simulated(config, question, int(k)) for k in refused}
+    with question.reference_held():
+        still, said = _refused_by_fit(question.law, tables)
+    return len(table), len(refused), still, said
+
+
+def _of_ladders(name: str) -> tuple[int, int, int, str]:
+    import bayescale as bs
+
+    law, tables = _law(name), [_ladder(name, seed) for seed in range(LADDERS)]
+    many = bs.fit_many(law, tables, progress=False)
+    refused = [i for i in range(len(many)) if not bs.diagnose(many[i]).ok]
+    still, said = _refused_by_fit(law, {i: tables[i] for i in refused})
+    return len(many), len(refused), still, said
+
+
+def _ladder(name: str, seed: int) -> pd.DataFrame:
+    """Four families that differ by 10% in floor and exponents and by 20% in heights."""
+    from tests.simulate import TRUTH, ladder
+
+    rng = np.random.default_rng([seed, 5])
+    spread = {"E": 0.1, "A": 0.2, "B": 0.2, "alpha": 0.1, "beta": 0.1}
+    families = {
+        f"family {k}": {p: v * np.exp(spread[p] * rng.standard_normal()) for p, v in TRUTH.items()}
+        for k in range(4)
+    }
+    if name == "chinchilla":
+        return ladder(families=families, seed=seed)
+    rows = [
+        _curve(10, 1e6, 1e9, lambda x, p=p: p["E"] + 5 * p["A"] * x ** -p["alpha"], sd=0.0).assign(
+            family=family, loss=lambda t: t["loss"] * np.exp(0.004 * rng.standard_normal(len(t)))
         )
-        print(rows[-1])
-        write(FOUND, without(read(FOUND), {"case": rows[-1]["case"]}))
-    write(FOUND, pd.concat([read(FOUND), pd.DataFrame(rows)]))
+        for family, p in families.items()
+    ]
+    return pd.concat(rows, ignore_index=True)
 
 
 def main() -> None:
@@ -226,13 +284,15 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     running.add_argument("--minutes", type=float, default=5.0)
-    commands.add_parser("healthy")
+    counting = commands.add_parser("healthy")
+    counting.add_argument("--of", nargs="+", choices=["prior", "ladders"], default=["prior"])
     commands.add_parser("summary")
     given = parser.parse_args()
     if given.command == "run":
         run(given.case, given.minutes)
     elif given.command == "healthy":
-        healthy()
+        for of in given.of:
+            healthy(of)
     else:
         print(read(FOUND).drop(columns=["command", "versions"]).to_string())
 

@@ -176,7 +176,7 @@ def _words(rng: random.Random) -> list[str]:
             "pool": ["--pool", rng.choice(("x=family", "alpha", "=", "alpha=nothing"))],
             "columns": ["--columns", rng.choice(("N=nothing", "N", "=N", "Q=loss2"))],
             "noise": ["--noise", rng.choice(("x", "", "T"))],
-            "out": ["--out", rng.choice(("nowhere/fit.nc", "folder", "/proc/fit.nc"))],
+            "out": ["--out", rng.choice(("nowhere/fit.nc", "folder", "runs.csv/fit.nc"))],
             "seed": ["--seed", rng.choice(("x", "1.5", "-", ""))],
             "draws": ["--draws", rng.choice(("0", "-1", "x", "1e3"))],
             "cut": ["--cut", rng.choice(("C < 1", "C", "N > ", "os.system('id')"))],

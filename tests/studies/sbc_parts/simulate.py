@@ -22,12 +22,15 @@ from bayescale.density import (
 )
 from bayescale.fitting import frame
 from bayescale.law import Law
+from bayescale.likelihoods import OnLine
 from bayescale.model import Model, Reference, reference_inputs
+from bayescale.noise import Noise
 from bayescale.population_prior import sample_population_prior
 from bayescale.posterior_tree import posterior_variables
 
 FAMILIES = 3
 BEYOND = 10.0
+TRIALS = 1000
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,12 @@ def question(law: Law, options: dict[str, Any], place: dict, scales: dict) -> Qu
     """Lay out a small design around a card's own place."""
     table = _design(law, place)
     table[law.response.column] = scales["typical"]  # replaced by simulated ones
+    if law.response.counts_of:
+        table[law.response.counts_of] = TRIALS
     columns = {
         v.name: float(np.exp(np.log(table[v.column]).mean())) for v in law.variables.values()
     }
-    reference = Reference(columns, scales["typical"], scales["smallest"])
+    reference = Reference(columns, abs(scales["typical"]), scales["smallest"])
     return Question(law, table, reference, options)
 
 
@@ -95,7 +100,7 @@ def _design(law: Law, place: dict[str, float]) -> pd.DataFrame:
         table["C"] = 6.0 * table["N"] * table["D"]
     if "C" not in table:
         table["C"] = table[columns[0]]
-    return table
+    return table.drop_duplicates(ignore_index=True)
 
 
 @dataclass(frozen=True)
@@ -108,26 +113,30 @@ class Truths:
 
 
 def draw(question: Question, rng: np.random.Generator, size: int) -> Truths:
-    """Draw truths and data; a truth under which a loss is no positive number is drawn again.
+    """Draw truths and data; a truth under which a loss is none is drawn again.
 
-    Such a truth has no likelihood whatever the data, so that leaving it out changes no posterior.
+    Such a truth (a loss of -1, an error rate of 1.2) has no likelihood whatever the data, so that
+    leaving it out changes no posterior.
     """
     model = question.model
     found: list[tuple[Position, pd.DataFrame]] = []
     redrawn = 0
+    lowest, highest = model.structure.likelihood.link.support
+    counted = model.structure.response.counted
     while len(found) < size:
-        position, log_losses = _draw(model, rng, size)
+        position, drawn = _draw(model, rng, size)
         at = tuple(model.arrays.position.T)
         for i in range(size):
-            losses = np.exp(log_losses[i][at])
-            if not (np.all(np.isfinite(losses)) and np.all(losses > 0)):
+            seen = drawn[i][at]
+            inside = (seen >= lowest) if counted else (seen > lowest) & (seen < highest)
+            if not np.all(np.isfinite(seen) & inside):
                 redrawn += 1
                 continue
             table = question.table.copy()
-            table[question.law.response.column] = losses
-            found.append((_part(position, slice(i, i + 1)), table))
+            table[question.law.response.column] = seen
+            found.append((part(position, slice(i, i + 1)), table))
         if redrawn > 50 * size:
-            raise ValueError(f"{question.law.name}: the prior gives hardly any positive loss")
+            raise ValueError(f"{question.law.name}: the prior gives hardly any response there is")
     found = found[:size]
     parts = [p for p, _ in found]
     joined = Position(
@@ -140,9 +149,10 @@ def draw(question: Question, rng: np.random.Generator, size: int) -> Truths:
     return Truths(joined, [t for _, t in found], redrawn)
 
 
-def _part(position: Position, part: slice) -> Position:
+def part(position: Position, at: slice | np.ndarray) -> Position:
+    """Some of the positions."""
     return Position(
-        position.population[part], *(tuple(a[part] for a in position[k]) for k in (1, 2, 3))
+        position.population[at], *(tuple(a[at] for a in position[k]) for k in (1, 2, 3))
     )
 
 
@@ -167,16 +177,24 @@ def _draw(model: Model, rng: np.random.Generator, size: int) -> tuple[Position, 
         groups = group_coordinates(structure, position, arrays.levels, np)
         values = to_natural(structure, groups, reference_inputs(arrays.reference), np)
         law_values = {p: values[p][..., None] for p in structure.law.parameters}
-        log_mean = np.log(structure.law.mean(law_values, arrays.columns, np))
+        mean = structure.law.mean(law_values, arrays.columns, np)
+        likelihood, typical = structure.likelihood, arrays.reference.typical
+        line = likelihood.link.line(mean, typical, np)
         if structure.bend is not None:
-            log_mean = log_mean + structure.bend.deviation(values, arrays.columns)
-        log_mean = np.broadcast_to(log_mean, (size, *arrays.mask.shape[:2]))
-        return position, log_mean[..., None] + _scatter(model, values, rng, size)
+            line = line + structure.bend.deviation(values, arrays.columns)
+        line = np.broadcast_to(line, (size, *arrays.mask.shape[:2]))[..., None]
+        if isinstance(likelihood, OnLine):
+            line = line + _scatter(likelihood.noise, model, values, rng, size)
+            return position, likelihood.link.value(line, typical, np)
+        spread = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
+        return position, likelihood.draw(spread, line, arrays.rows, typical, rng).value
 
 
-def _scatter(model: Model, values: dict, rng: np.random.Generator, size: int) -> np.ndarray:
+def _scatter(
+    noise: Noise, model: Model, values: dict, rng: np.random.Generator, size: int
+) -> np.ndarray:
     """Deviations (truth, group, cell, seed): one draw a cell, one a run, one mixing a cell."""
-    noise, arrays = model.structure.likelihood.noise, model.arrays
+    arrays = model.arrays
     shape = (size, *arrays.mask.shape)
     spread = {p.name: values[p.name][..., None, None] for p in noise.parameters}
     total = np.zeros(shape)
@@ -207,7 +225,7 @@ def quantities(question: Question, model: Model, position: Position) -> dict[str
         values = to_natural(structure, eta, reference_inputs(model.arrays.reference), np)
         if structure.bend is None:
             found |= _answers(question, structure.law, values)
-    return {k: v for k, v in found.items() if np.all(np.isfinite(v))}
+    return {k: v for k, v in found.items() if not np.any(np.isnan(v))}
 
 
 def _answers(question: Question, law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -220,7 +238,7 @@ def _answers(question: Question, law: Law, values: dict[str, np.ndarray]) -> dic
         for v in law.variables.values()
     }
     law_values = {p: values[p] for p in law.parameters}
-    predicted = np.log(law.mean(law_values, target, np))
+    predicted = np.asarray(law.mean(law_values, target, np))  # on no line: it may be below 0
     predicted = np.broadcast_to(predicted, next(iter(law_values.values())).shape)
     found = {"prediction": predicted[:, 0]}
     if predicted.shape[1] > 1:
