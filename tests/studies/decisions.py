@@ -120,7 +120,15 @@ def fitted(
     """Posteriors of some ladders; None where sampling broke down, which is counted, not hidden."""
     tables = [one.runs for one in ladders]
     try:
-        many = fit_many(law, tables, seed=seed, min_ess=min_ess, progress=False, store=store)
+        many = fit_many(
+            law,
+            tables,
+            discrepancy="none",
+            seed=seed,
+            min_ess=min_ess,
+            progress=False,
+            store=store,
+        )
         return list(many), many.table["ok"].tolist()
     except (np.linalg.LinAlgError, BayescaleError) as error:
         if len(ladders) == 1:

@@ -132,7 +132,7 @@ MANY = """
 import sys, bayescale as bs, pandas as pd
 from pathlib import Path
 tables = [pd.read_csv(f"runs{i}.csv") for i in range(%d)]
-many = bs.fit_many(bs.load_law("power_law"), tables, progress=False, store=sys.argv[1])
+many = bs.fit_many(bs.load_law("power_law"), tables, discrepancy="none", progress=False, store=sys.argv[1])
 print([float(f.data["posterior"]["alpha"].sum()) for f in many])
 """
 

@@ -270,7 +270,14 @@ def ours(seed: int = 0, draws: int = 2000):
     import bayescale as bs
     from bayescale.diagnostics import flat_draws
 
-    fit = bs.fit(bs.load_law("chinchilla"), rows(), seed=seed, draws=draws, progress=False)
+    fit = bs.fit(
+        bs.load_law("chinchilla"),
+        rows(),
+        discrepancy="none",
+        seed=seed,
+        draws=draws,
+        progress=False,
+    )
     names, values = flat_draws(fit.data["posterior"].dataset)
     found = {}
     for name, column in zip(names, np.moveaxis(values, -1, 0), strict=True):

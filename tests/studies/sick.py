@@ -183,7 +183,7 @@ def run(names: list[str], minutes: float) -> None:
             return
         case = CASES[name]
         law, runs, options = case.make()
-        fit = bs.fit(law, runs, progress=False, strict=False, **options)
+        fit = bs.fit(law, runs, discrepancy="none", progress=False, strict=False, **options)
         diagnosis = bs.diagnose(fit)
         said = " | ".join([*diagnosis.problems, *diagnosis.warnings])
         with tempfile.TemporaryDirectory() as folder:
@@ -227,7 +227,7 @@ def _refused_by_fit(law: Any, tables: dict[int, pd.DataFrame]) -> tuple[int, str
     said: list[str] = []
     for number, runs in tables.items():
         try:
-            bs.fit(law, runs, seed=number, progress=False)
+            bs.fit(law, runs, discrepancy="none", seed=number, progress=False)
         except bs.ConvergenceError as error:
             said.append(f"{number}: {error}".replace("diagnostics refuse this fit: ", "")[:120])
     return len(said), " | ".join(said)
@@ -249,7 +249,7 @@ def _of_ladders(name: str) -> tuple[int, int, int, str]:
     import bayescale as bs
 
     law, tables = _law(name), [_ladder(name, seed) for seed in range(LADDERS)]
-    many = bs.fit_many(law, tables, progress=False)
+    many = bs.fit_many(law, tables, discrepancy="none", progress=False)
     refused = [i for i in range(len(many)) if not bs.diagnose(many[i]).ok]
     still, said = _refused_by_fit(law, {i: tables[i] for i in refused})
     return len(many), len(refused), still, said

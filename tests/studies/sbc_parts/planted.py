@@ -183,7 +183,7 @@ def tiny(grouped: bool, repeated: bool) -> Question:
         table = pd.concat([table, table.assign(seed=1)], ignore_index=True)
     table["loss"] = 2.9
     reference = Reference({"x": float(np.exp(np.log(table["C"]).mean()))}, 2.9, 2.4)
-    return Question(law, table, reference, {"noise": "normal"})
+    return Question(law, table, reference, {"noise": "normal", "discrepancy": "none"})
 
 
 def study(names: list[str] | None, repeats: int, counts: list[int], minutes: float) -> None:

@@ -114,7 +114,7 @@ def simulated(
 def build(name: str, runs: Any, noise: str) -> Benchmark:
     """The benchmark of a table."""
     law = load_law("chinchilla")
-    model = frame(law, runs, pool=POOL, noise=noise, correlate=False).model
+    model = frame(law, runs, pool=POOL, noise=noise, correlate=False, discrepancy="none").model
     structure, arrays = model.structure, model.arrays
     parameters = [next(p for p in structure.parameters if p.name == name) for name in POOLED]
     repeats = arrays.mask.shape[-1]
