@@ -132,7 +132,8 @@ MANY = """
 import sys, bayescale as bs, pandas as pd
 from pathlib import Path
 tables = [pd.read_csv(f"runs{i}.csv") for i in range(%d)]
-many = bs.fit_many(bs.load_law("power_law"), tables, discrepancy="none", progress=False, store=sys.argv[1])
+law, options = bs.load_law("power_law"), {"discrepancy": "none", "progress": False}
+many = bs.fit_many(law, tables, store=sys.argv[1], **options)
 print([float(f.data["posterior"]["alpha"].sum()) for f in many])
 """
 

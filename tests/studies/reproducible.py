@@ -43,8 +43,9 @@ law = bs.load_law("power_law")
 tables = [ladder(families=TWO_FAMILIES, sizes=(1e6, 1e7, 1e8), tokens=(1e8, 1e9), seed=s)
           for s in range(3)]
 for seed in [int(s) for s in sys.argv[1:]]:
-    one = bs.fit(law, tables[0], discrepancy="none", seed=seed, draws=200, warmup=200, strict=False, progress=False)
-    many = bs.fit_many(law, tables, discrepancy="none", seed=seed, progress=False)
+    options = {"discrepancy": "none", "seed": seed, "progress": False}
+    one = bs.fit(law, tables[0], draws=200, warmup=200, strict=False, **options)
+    many = bs.fit_many(law, tables, **options)
     print(digest([one]), digest(many), flush=True)
 """
 
