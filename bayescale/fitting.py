@@ -188,8 +188,8 @@ def fit(
         own where None.
     discrepancy : {"bend", "none"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). Where None it is as the card says,
-        and else "bend" for a law of a floor and one or two variables, "none" for others. With
-        "bend" parameters are known less well and intervals beyond the runs are wider: they held on
+        and else "bend" for a law of a floor and one or two variables, "none" for others and for all
+        checkpoints, whose own deviation is large and remembered. With "bend" parameters are known less well and intervals beyond the runs are wider: they held on
         real ladders, where those of a law taken to be exactly true did not (README).
     checkpoints : {"final", "all"}
         One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
@@ -356,7 +356,7 @@ def frame(
         selection.table,
         noise=noise,
         noise_pool=noise_pool,
-        discrepancy=discrepancy or default_discrepancy(law),
+        discrepancy=discrepancy or default_discrepancy(law, checkpoints),
         checkpoints=checkpoints,
         correlate=correlate,
     )

@@ -212,16 +212,18 @@ def _check_shares(law: Law, reference: Reference) -> None:
             )
 
 
-def default_discrepancy(law: Law) -> str:
+def default_discrepancy(law: Law, checkpoints: str = "final") -> str:
     """What a law's fits take where neither they nor the card say.
 
     A floor and what one or two counts remove from it, on the line of log loss, is bent, as was
-    measured on real ladders (README); laws of more variables, or of another line, are not.
+    measured on real ladders (README); laws of more variables, or of another line, are not, nor all
+    checkpoints of runs.
     """
     if law.response.discrepancy:
         return law.response.discrepancy
     logged = logged_columns(law)
     plain = law.response.likelihood in CONTINUOUS and len(logged) == len(law.variables)
+    plain = plain and checkpoints == "final"
     return "bend" if plain and 0 < len(logged) <= MOST_BENT and _floor(law) else "none"
 
 
