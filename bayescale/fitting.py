@@ -189,8 +189,9 @@ def fit(
     discrepancy : {"bend", "none"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). Where None it is as the card says,
         and else "bend" for a law of a floor and one or two variables, "none" for others and for all
-        checkpoints, whose own deviation is large and remembered. With "bend" parameters are known less well and intervals beyond the runs are wider: they held on
-        real ladders, where those of a law taken to be exactly true did not (README).
+        checkpoints, whose own deviation is large and remembered. With "bend" parameters are known
+        less well and intervals beyond the runs are wider: they mostly held on real ladders, where
+        those of a law taken to be exactly true did not (README).
     checkpoints : {"final", "all"}
         One row a run; or all its checkpoints, which deviate together: see `noise.Memory`. A law of
         N and D is one of finished runs, whose learning rate has come down: take "all" where

@@ -50,10 +50,12 @@ def _table() -> pd.DataFrame:
         return pd.read_csv(text)
 
 
-def measured_coverage(decades: float, prob: float) -> Coverage | None:
+def measured_coverage(decades: float, prob: float, curve: bool = False) -> Coverage | None:
     """Coverage measured of intervals of a probability, so many decades of compute beyond the runs.
 
-    None where it wasn't measured: inside the runs, or at another probability.
+    That is on ladders of runs; with `curve`, of a law of one variable, on ladders and on curves,
+    whose readings are often of one run. None where it wasn't measured: inside the runs, or at
+    another probability.
 
     Examples
     --------
@@ -62,7 +64,8 @@ def measured_coverage(decades: float, prob: float) -> Coverage | None:
     """
     table = _table()
     rows = table[
-        (table["prob"].sub(prob).abs() < 1e-9)
+        (table["kind"] == ("all" if curve else "ladder"))
+        & (table["prob"].sub(prob).abs() < 1e-9)
         & (table["above"] < decades)
         & (decades <= table["to"])
     ]

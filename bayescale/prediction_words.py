@@ -101,7 +101,7 @@ def _measured(fit: Fit | Average, decades: float, level: float) -> Coverage | No
     structure = fit.model.structure
     if structure.bend is None or structure.likelihood.link.name != "log":
         return None
-    return measured_coverage(decades, level)
+    return measured_coverage(decades, level, curve=len(fit.law.variables) == 1)
 
 
 def _narrow_warnings(fit: Fit, decades: np.ndarray, level: float) -> list[str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +127,8 @@ def show_summary(given: argparse.Namespace) -> None:
     """Summarise tables of scores into one."""
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     macro = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    if given.kind:
+        macro = macro[macro["kind"] == given.kind]
     if given.common:
         methods_of = macro.groupby("split")["method"].nunique()
         macro = macro[macro["split"].map(methods_of) == macro["method"].nunique()]
@@ -143,8 +145,11 @@ def tell_measured(given: argparse.Namespace) -> None:
     decades = table["distance"] / np.log(10.0)
     rng = np.random.default_rng(0)
     rows = []
-    for above, to in pairwise(DISTANCES):
-        near = table[(decades > above) & (decades <= to)]
+    ladders = table["kind"] == "ladder"
+    for (kind, own), (above, to) in product(
+        (("ladder", ladders), ("all", ladders | True)), pairwise(DISTANCES)
+    ):
+        near = table[own & (decades > above) & (decades <= to)]
         for prob in (0.5, 0.8, 0.9, 0.95):
             by = near.groupby("dataset")[f"coverage_{100 * prob:g}"].mean().to_numpy()
             if len(by) < FEWEST:
@@ -153,7 +158,8 @@ def tell_measured(given: argparse.Namespace) -> None:
             low, high = np.quantile(again, [0.025, 0.975])
             counts = {"n_datasets": len(by), "n_splits": len(near)}
             ends = {"coverage": by.mean(), "lower": low, "upper": high}
-            rows.append({"above": above, "to": to, "prob": prob, **ends, **counts})
+            span = {"kind": kind, "above": above, "to": to, "prob": prob}
+            rows.append({**span, **ends, **counts})
     found = pd.DataFrame(rows).round(4)
     record.write(given.out, found)
     print(found.to_string(index=False))
@@ -177,6 +183,7 @@ def main() -> None:
             one.add_argument("--out", type=Path, default=out, required=out is None)
         if name in ("summary", "measured"):
             one.add_argument("tables", type=Path, nargs="+")
+            one.add_argument("--kind", choices=("ladder", "curve"), help="only such splits")
             one.add_argument("--common", action="store_true", help="only splits that all have")
         else:
             one.add_argument("--dataset", action="append")
