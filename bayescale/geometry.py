@@ -313,6 +313,12 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         population = ridge.straighten(structure, population, scale, np, structure.free)
     dense = np.concatenate([population, *(np.ravel(effects[f]) for f in shape.others)])
     parts = [np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)]
+    own = None
+    if "settle" in quadratic:
+        own = settling.unsettle(structure, position, quadratic["settle"])
+        if settling.bending(structure) != structure.block:  # blocks stand by the linear map's
+            parts[0][_weights_among_dense(structure)] = np.ravel(own)
+            dense = factors.mean_dense + factors.inverse_dense.T @ parts[0]
     if structure.block is not None:
         block = effects[structure.block]
         if curved:
@@ -331,21 +337,9 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         )
         transposed = np.swapaxes(inverse_block, -1, -2)
         parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
-    if "settle" in quadratic:
-        _unsettle(structure, position, quadratic["settle"], parts)
+    if own is not None and settling.bending(structure) == structure.block:
+        block = parts[1].reshape(shape.block_shape).copy()
+        block[:, : own.shape[-1]] = own
+        parts[1] = np.ravel(block)
     hyper = spreads.coordinates(structure, position.log_sd, quadratic)
     return np.concatenate([*parts, *map(np.ravel, hyper), *map(np.ravel, position.corr)])
-
-
-def _unsettle(
-    structure: Structure, position: Position, told: dict, parts: list[np.ndarray]
-) -> None:
-    """Put the coordinates of a bend's weights among the dense ones or the blocks'."""
-    own = settling.unsettle(structure, position, told)
-    if settling.bending(structure) != structure.block:
-        parts[0][_weights_among_dense(structure)] = np.ravel(own)
-        return
-    shape = layout(structure)
-    block = parts[1].reshape(shape.block_shape).copy()
-    block[:, : own.shape[-1]] = own
-    parts[1] = np.ravel(block)

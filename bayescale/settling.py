@@ -26,7 +26,8 @@ Array = Any
 
 SCATTER = "sigma"
 STEP = 1e-4  # on the link's line
-LEAST = 1e-8  # weight of a cell, of the largest
+LEAST = 1e-6  # weight of a cell, of the largest
+FARTHEST = 3.0  # that a cell lies from the law, on the line
 
 
 def bending(structure: Structure) -> int | None:
@@ -60,7 +61,7 @@ def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
     slope = (above - below) / (2.0 * STEP)
     curvature = -(above - 2.0 * here + below) / STEP**2
     if structure.response.counted:
-        weight = curvature
+        weight, left = curvature, np.zeros_like(slope)
     else:  # of an outlier the slope tells what it counts for, as in reweighted least squares
         n = np.maximum(mask.sum(-1), 1.0)
         left = np.sum(mask * (arrays.observed - line[..., None]), axis=-1) / n
@@ -68,8 +69,10 @@ def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
             weight = np.where(np.abs(left) > STEP, slope / left, curvature)
     weight = np.nan_to_num(weight)
     weight = np.where(mask.sum(-1) > 0, np.maximum(weight, LEAST * np.max(weight)), 0.0)
-    target = line + np.divide(slope, weight, out=np.zeros_like(slope), where=weight > 0)
-    return _told(model, np.nan_to_num(target), weight, _log_scatter(structure, values, np))
+    if structure.response.counted:
+        left = np.divide(slope, weight, out=np.zeros_like(slope), where=weight > 0)
+    target = line + np.clip(np.nan_to_num(left), -FARTHEST, FARTHEST)
+    return _told(model, target, weight, _log_scatter(structure, values, np))
 
 
 def _told(

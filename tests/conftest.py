@@ -19,6 +19,23 @@ settings.register_profile(
 settings.load_profile("bayescale")
 
 
+BENT_BY_DEFAULT = model_from_runs.MOST_BENT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def laws_taken_as_true():
+    """Most tests are of other things than bends, which would double what their fits cost."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_from_runs, "MOST_BENT", 0)
+        yield
+
+
+@pytest.fixture
+def bent_by_default(monkeypatch):
+    """What users have."""
+    monkeypatch.setattr(model_from_runs, "MOST_BENT", BENT_BY_DEFAULT)
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     """The folder that holds pyproject.toml."""
@@ -44,6 +61,7 @@ def data_folder() -> Path:
 def small_fit():
     """Two simulated families, Student-t noise, one row a configuration."""
     import bayescale as bs
+from bayescale import model_from_runs
     from tests.simulate import TWO_FAMILIES, ladder
 
     runs = bs.read_runs(ladder(families=TWO_FAMILIES))

@@ -16,6 +16,7 @@ from bayescale.geometry import unwhiten
 from bayescale.model_from_runs import build_model, default_discrepancy
 from bayescale.quadratic import layout
 from bayescale.starts import find_starts
+from tests.simulate import ladder
 
 places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
 
@@ -168,6 +169,23 @@ def test_what_can_not_bend_says_so(bent_runs):
         bs.fit(law, bent_runs, discrepancy="bent", progress=False)
 
 
+@pytest.mark.slow
+def test_a_fit_bends_where_nobody_says_and_decides_by_the_straight_law(bent_by_default):
+    table = ladder(sizes=(1e6, 1e7, 1e8), tokens=(1e8, 3e8, 1e9, 3e9), seed=9)
+    fit = bs.fit(
+        bs.load_law("chinchilla"), table, progress=False, strict=False, draws=300, warmup=300
+    )
+    assert "sd(bend)" in bs.summary(fit).index
+    row = bs.predict(fit, {"N": 1e9, "D": 2e10}).table.iloc[0]
+    shares = [row[f"share_{part}"] for part in ("law", "bend", "run")]
+    assert sum(shares) == pytest.approx(1.0)
+    assert shares[1] > 0.1
+    assert fit.straight.model.structure.bend is None
+    chosen = bs.allocate(fit, C=1e20)
+    alone = bs.allocate(fit.straight, C=1e20)
+    assert chosen.N == pytest.approx(alone.N)
+
+
 def test_groups_of_two_columns_bend_alike(bent_runs):
     law = bs.load_law("power_law").with_columns(x="N").varying({"alpha": ["a", "b"]})
     table = bent_runs.table.assign(a=["x", "y"] * 12, b=["u"] * 12 + ["v"] * 12)
@@ -193,7 +211,7 @@ def test_a_bend_acts_on_what_stands_above_the_floor(loss, share, away, floor):
         assert slope / 1e-6 == pytest.approx(gain, rel=1e-3, abs=1e-8)
 
 
-def test_what_is_bent_where_nobody_says():
+def test_what_is_bent_where_nobody_says(bent_by_default):
     bent = ("chinchilla", "power_law", "bottleneck", "overtraining", "hestness")
     straight = ("bnsl_1", "m4", "data_constrained", "kaplan", "step_law_loss", "multi_power")
     assert {default_discrepancy(bs.load_law(name)) for name in bent} == {"bend"}
