@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from bayescale import model_from_runs
+
 # Deadlines measure how busy the machine is; derandomised, a failure can be run again.
 settings.register_profile(
     "bayescale",
@@ -61,7 +63,6 @@ def data_folder() -> Path:
 def small_fit():
     """Two simulated families, Student-t noise, one row a configuration."""
     import bayescale as bs
-from bayescale import model_from_runs
     from tests.simulate import TWO_FAMILIES, ladder
 
     runs = bs.read_runs(ladder(families=TWO_FAMILIES))
