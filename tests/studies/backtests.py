@@ -8,6 +8,7 @@
     python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
     python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
     python tests/studies/backtests.py measured FILE.csv         # what predictions say was measured
+    python tests/studies/backtests.py scales FILE.csv           # results/bend_scales.csv
 
 A row is one split and method with the scores of `bayescale.scoring`. Tables are read from the
 folder that BAYESCALE_DATA names. The split ``extra:chinchilla`` stands in the tables and is left
@@ -28,7 +29,9 @@ from backtest_parts import methods
 from backtest_parts.scores import score, summarise
 from backtest_parts.suite import OrderedSplit, benchmark_splits, chinchilla_split, splits
 
+from bayescale import bends
 from bayescale.errors import BayescaleError
+from bayescale.priors import Prior
 
 OUT = record.RESULTS / "backtests_baselines.csv"
 BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
@@ -36,6 +39,7 @@ MEASURED = Path(__file__).parents[2] / "bayescale" / "data" / "measured_coverage
 DISTANCES = (0.0, 1.0, 2.0, 9.0)  # decades of compute beyond the runs
 FEWEST = 5  # data sets that a share is told of
 ENOUGH, MOST = 200.0, 1500  # effective draws of each fit, and draws a chain at most
+SCALES = record.RESULTS / "bend_scales.csv"
 SUMMARY = record.RESULTS / "backtests_summary.csv"
 
 
@@ -165,6 +169,35 @@ def tell_measured(given: argparse.Namespace) -> None:
     print(found.to_string(index=False))
 
 
+def tell_scales(given: argparse.Namespace) -> None:
+    """The population of data sets' sd(bend), whole and with each left out, from training runs alone.
+
+    Each split's posterior of the log scale, its prior divided out, is taken as normal; a data set
+    weighs 1. Expectation and maximisation of a normal population's mean and sd.
+    """
+    table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
+    table = table[~table["split"].str.startswith("extra:") & table["log_scale"].notna()]
+    prior = Prior.parse(bends.PRIOR)
+    mean, sd = prior.args
+    told = np.maximum(table["log_scale_sd"] ** -2.0 - sd**-2.0, 1e-3).to_numpy()
+    middle = (table["log_scale"] * table["log_scale_sd"] ** -2.0 - mean * sd**-2.0) / told
+    rows = []
+    for left_out in ("", *sorted(table["dataset"].unique())):
+        use = (table["dataset"] != left_out).to_numpy()
+        weight = 1.0 / table[use].groupby("dataset")["split"].transform("size").to_numpy()
+        weight = weight / weight.sum()
+        at, wide = mean, sd
+        for _ in range(500):
+            variance = 1.0 / (told[use] + wide**-2.0)
+            each = variance * (middle.to_numpy()[use] * told[use] + at * wide**-2.0)
+            at = float(np.sum(weight * each))
+            wide = float(np.sqrt(np.sum(weight * (variance + (each - at) ** 2))))
+        rows.append({"without": left_out, "median": np.exp(at), "log_sd": wide})
+    found = pd.DataFrame(rows).assign(**record.provenance(0))
+    record.write(given.out, found)
+    print(found[["without", "median", "log_sd"]].round(3).to_string(index=False))
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Ordered backtests over public ladders.")
@@ -176,12 +209,13 @@ def main() -> None:
         ("ours", run_ours, None),
         ("summary", show_summary, SUMMARY),
         ("measured", tell_measured, MEASURED),
+        ("scales", tell_scales, SCALES),
     ):
         one = commands.add_parser(name)
         one.set_defaults(verb=verb)
         if name != "splits":
             one.add_argument("--out", type=Path, default=out, required=out is None)
-        if name in ("summary", "measured"):
+        if name in ("summary", "measured", "scales"):
             one.add_argument("tables", type=Path, nargs="+")
             one.add_argument("--kind", choices=("ladder", "curve"), help="only such splits")
             one.add_argument("--common", action="store_true", help="only splits that all have")

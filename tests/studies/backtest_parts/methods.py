@@ -19,6 +19,7 @@ from backtest_parts.curve_forms import FORMS, forecast_curve
 from backtest_parts.suite import OrderedSplit
 from bayescale import pointfits
 from bayescale.baseline_forecasts import forecast
+from bayescale.bends import SCALE
 
 Floats = NDArray[np.float64]
 Said = tuple[Floats, Floats | None]
@@ -118,7 +119,12 @@ def bayescale(
             draws = loss_draws(fit, split.hidden, kind="new-run", seed=seed)
             density = log_predictive(fit, split.test)
             kept = ["ok", "max_rhat", "min_ess_bulk", "divergences"]
-            yield split, draws, density, {"law": name, **seen.loc[place, kept].to_dict()}
+            about = {"law": name, **seen.loc[place, kept].to_dict()}
+            posterior = fit.data["posterior"].dataset
+            if SCALE in posterior:
+                log_scale = np.log(posterior[SCALE].to_numpy())
+                about |= {"log_scale": log_scale.mean(), "log_scale_sd": log_scale.std()}
+            yield split, draws, density, about
 
 
 def card_of(split: OrderedSplit, law: str | None) -> str:
