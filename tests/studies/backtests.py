@@ -170,7 +170,7 @@ def tell_measured(given: argparse.Namespace) -> None:
 
 
 def tell_scales(given: argparse.Namespace) -> None:
-    """The population of data sets' sd(bend), whole and with each left out, from training runs alone.
+    """The population of data sets' sd(bend), whole and without each, from training runs alone.
 
     Each split's posterior of the log scale, its prior divided out, is taken as normal; a data set
     weighs 1. Expectation and maximisation of a normal population's mean and sd.
