@@ -27,6 +27,7 @@ from bayescale.model import Model, Reference, reference_inputs
 from bayescale.noise import Noise
 from bayescale.population_prior import sample_population_prior
 from bayescale.posterior_tree import posterior_variables
+from bayescale.walks import bent_line
 
 FAMILIES = 3
 BEYOND = 10.0
@@ -181,7 +182,9 @@ def _draw(model: Model, rng: np.random.Generator, size: int) -> tuple[Position, 
         likelihood, typical = structure.likelihood, arrays.reference.typical
         line = likelihood.link.line(mean, typical, np)
         if structure.bend is not None:
-            line = line + structure.bend.deviation(values, arrays.columns)
+            floor = structure.bend.floor
+            share = None if floor is None else values[floor][..., None] / mean
+            line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
         line = np.broadcast_to(line, (size, *arrays.mask.shape[:2]))[..., None]
         if isinstance(likelihood, OnLine):
             line = line + _scatter(likelihood.noise, model, values, rng, size)
