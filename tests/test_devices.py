@@ -18,11 +18,12 @@ loss = (1.7 + 12.0 * sizes**-0.3) * np.exp(0.004 * rng.standard_normal(16))
 law = bs.load_law("power_law")
 column = next(iter(law.variables.values())).column
 runs = bs.read_runs({column: sizes, "loss": loss}, law=law)
-fit = bs.fit(law, runs, draws=200, warmup=300, chains=4, progress=False, strict=False)
+options = {"discrepancy": "none", "progress": False}
+fit = bs.fit(law, runs, draws=200, warmup=300, chains=4, strict=False, **options)
 alpha = fit.data["posterior"]["alpha"].to_numpy()
 tables = [{column: sizes, "loss": loss * f} for f in (1.0, 1.1, 1.2)]
 tables = [bs.read_runs(t, law=law) for t in tables]
-many = [f.data["posterior"]["alpha"].to_numpy() for f in bs.fit_many(law, tables, progress=False)]
+many = [f.data["posterior"]["alpha"].to_numpy() for f in bs.fit_many(law, tables, **options)]
 means = [alpha.mean(axis=1).tolist(), [a.mean() for a in many]]
 print(json.dumps([jax.device_count(), str(alpha.dtype), *means]))
 """
