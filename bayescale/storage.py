@@ -286,7 +286,8 @@ def _check_draws(path: Path, fit: Fit) -> None:
         values.size == 0 or values.shape == (*shape, *rest)
         for values, rest in zip(arrays, expected, strict=True)
     )
-    told = {"diverging", "energy", "n_steps"} <= set(stats)
+    wanted = {"diverging", "energy", "n_steps"}
+    told = wanted <= set(stats) and all(stats[name].dtype.kind in "bif" for name in wanted)
     if not (fits and told and rows == len(fit.runs) and "posterior" in fit.data.children):
         raise BayescaleError(f"{path} is damaged: its draws are not of the law and rows it names")
     if not all(np.isfinite(values).all() for values in arrays):

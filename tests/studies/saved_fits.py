@@ -56,7 +56,7 @@ def crossed() -> tuple:
     )
 
 
-def bent() -> tuple:
+def bent_above_floor() -> tuple:
     """A law that bends."""
     from tests.simulate import ladder
 
@@ -64,7 +64,9 @@ def bent() -> tuple:
     return table, "chinchilla", {**FEW, "draws": 20, "discrepancy": "bend"}, {"N": 1e9, "D": 2e10}
 
 
-MADE: dict[str, Callable[[], tuple]] = {f.__name__: f for f in (power_law, families, crossed, bent)}
+MADE: dict[str, Callable[[], tuple]] = {
+    f.__name__: f for f in (power_law, families, crossed, bent_above_floor)
+}
 
 
 def main() -> None:
