@@ -152,6 +152,26 @@ def log_prior(structure: Structure, position: Position, inputs: Mapping, xp: Any
     return total
 
 
+def straight_line(
+    structure: Structure, eta: Array, inputs: Mapping, xp: Any
+) -> tuple[dict[str, Array], Array, Array | None]:
+    """The law without bends at groups' coordinates (..., groups, P).
+
+    Returns
+    -------
+    values, line, floor_share
+        Every parameter (..., groups), the law's places on its link's line (..., groups, cells), and
+        the share of the law that bends leave as it is, None where there is none.
+    """
+    eta = with_slopes(structure, eta, inputs.get("covariates"))
+    values = to_natural(structure, eta, inputs["reference"], xp)
+    law_values = {p: values[p][..., None] for p in structure.law.parameters}
+    mean = structure.law.mean(law_values, inputs["columns"], xp)
+    line = structure.likelihood.link.line(mean, inputs["reference"]["typical"], xp)
+    floor = None if structure.bend is None else structure.bend.floor
+    return values, line, None if floor is None else values[floor][..., None] / mean
+
+
 def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: Any) -> Array:
     """Log density of each cell's runs given every group's coordinates.
 
@@ -164,16 +184,11 @@ def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: A
     array, shape (..., groups, cells)
         Zero at padding.
     """
-    eta = with_slopes(structure, eta, inputs.get("covariates"))
-    values = to_natural(structure, eta, inputs["reference"], xp)
-    law_values = {p: values[p][..., None] for p in structure.law.parameters}
-    mean = structure.law.mean(law_values, inputs["columns"], xp)
+    values, line, floor_share = straight_line(structure, eta, inputs, xp)
     likelihood = structure.likelihood
-    line = likelihood.link.line(mean, inputs["reference"]["typical"], xp)
     if structure.bend is not None:
-        away, floor = structure.bend.deviation(values, inputs["columns"]), structure.bend.floor
-        share = None if floor is None else values[floor][..., None] / mean
-        line = bent_line(line, away, share, xp)
+        away = structure.bend.deviation(values, inputs["columns"])
+        line = bent_line(line, away, floor_share, xp)
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
     return likelihood.cell_log_density(
         scatter, line, inputs["observed"], inputs["mask"], inputs["rows"], xp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,6 @@ from bayescale.model import reference_inputs
 from bayescale.model_from_runs import logged_columns
 from bayescale.targets import compute_of, group_labels, level_index, targets_frame
 from bayescale.walks import WEIGHTS, Paths, bent_line
-
-if TYPE_CHECKING:
-    pass
 
 KINDS = ("new-run", "mean")
 

@@ -13,8 +13,7 @@ import numpy as np
 from bayescale.density import Position, group_precision
 from bayescale.model import Model
 from bayescale.quadratic import Quadratic, dense_design, layout
-
-SCALE = "sigma"
+from bayescale.settling import SCATTER
 
 
 def scatter_tilt(
@@ -31,7 +30,7 @@ def scatter_tilt(
     """
     structure = model.structure
     tilt = np.zeros(precision.shape[:2])
-    if structure.bend is None or SCALE not in structure.names:
+    if structure.bend is None or SCATTER not in structure.names:
         return tilt
     shape = layout(structure)
     size, (n_levels, n_varied) = shape.dense + shape.n_block, shape.block_shape
@@ -57,7 +56,7 @@ def scatter_tilt(
         whole[mine, : shape.dense] = quadratic.ud[level]
         whole[: shape.dense, mine] = quadratic.ud[level].T
         design[model.arrays.levels[b] == level, :, mine] = blocks
-    scale = structure.names.index(SCALE)
+    scale = structure.names.index(SCATTER)
     known = precision.copy()
     known[:, scale, :] = known[:, :, scale] = 0.0
     covariance = np.einsum("gpi,ij,gqj->gpq", design, np.linalg.pinv(whole), design)

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from bayescale.cholesky import inverse_cholesky
-from bayescale.coordinates import to_natural
-from bayescale.density import Position, group_coordinates, group_sds, with_slopes
+from bayescale.density import Position, group_coordinates, group_sds, straight_line
 from bayescale.model import Model, Structure
 from bayescale.places import diagonal, spread
 from bayescale.walks import bent_line, unbent
@@ -50,7 +49,7 @@ def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
     if structure.bend is None:
         return None
     data = arrays.inputs()
-    values, line, share = _straight(structure, eta, data, np)
+    values, line, share = straight_line(structure, eta, data, np)
     line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
     likelihood, mask = structure.likelihood, arrays.mask
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
@@ -96,21 +95,6 @@ def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[s
     }
 
 
-def _straight(
-    structure: Structure, eta: Array, data: Mapping, xp: Any
-) -> tuple[dict[str, Array], Array, Array | None]:
-    """Values of the groups' parameters, the unbent law's line, and the floor's share of it."""
-    assert structure.bend is not None
-    values = to_natural(
-        structure, with_slopes(structure, eta, data.get("covariates")), data["reference"], xp
-    )
-    law = structure.law
-    mean = law.mean({p: values[p][..., None] for p in law.parameters}, data["columns"], xp)
-    line = structure.likelihood.link.line(mean, data["reference"]["typical"], xp)
-    floor = structure.bend.floor
-    return values, line, None if floor is None else values[floor][..., None] / mean
-
-
 def _log_scatter(structure: Structure, values: Mapping[str, Array], xp: Any) -> Array:
     """Log of the runs' scatter in each group, where one number scales it."""
     if SCATTER not in values or structure.response.counted:
@@ -147,7 +131,7 @@ def _conditional(
     kept = np.arange(len(factor.varied)) >= n
     effects = tuple(e * kept if k == f else e for k, e in enumerate(position.effects))
     eta = group_coordinates(structure, position._replace(effects=effects), told["levels"], xp)
-    values, line, share = _straight(structure, eta, told, xp)
+    values, line, share = straight_line(structure, eta, told, xp)
     away, gain = unbent(line, told["target"], share, xp)
     change = xp.exp(-2.0 * (_log_scatter(structure, values, xp) - told["log_scatter"]))
     seen = told["weight"] > 0

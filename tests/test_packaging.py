@@ -44,13 +44,15 @@ def test_cards_travel_with_the_wheel_and_everything_with_the_sdist(project, chec
 def test_every_package_that_the_source_imports_is_declared(project, checkout):
     declared = {
         re.split(r"[\[>=<;\s]", text)[0].replace("-", "_")
-        for text in project["project"]["dependencies"]
+        for text in (
+            *project["project"]["dependencies"],
+            *project["project"]["optional-dependencies"]["parquet"],
+        )
     }
     text = "\n".join(p.read_text("utf-8") for p in (checkout / "bayescale").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:import|from)\s+([a-zA-Z_]\w*)", text, re.MULTILINE))
     candidates = {name for name in imported if name in importlib.metadata.packages_distributions()}
-    own = {"bayescale", "pyarrow", "polars"}  # the last two are used only where they are at hand
-    assert candidates - own <= declared
+    assert candidates - {"bayescale"} <= declared
 
 
 @pytest.mark.parametrize("name", ["demo", "test"])

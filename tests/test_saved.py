@@ -21,7 +21,7 @@ ANSWERS = json.loads((SAVED / "answers.json").read_text())
 def test_the_corpus_is_whole():
     assert set(ANSWERS) == {p.name for p in SAVED.glob("*.nc")}
     assert len(ANSWERS) >= 6
-    assert sum(p.stat().st_size for p in SAVED.iterdir()) < 1_500_000
+    assert sum(p.stat().st_size for p in SAVED.iterdir()) < 1_000_000
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))

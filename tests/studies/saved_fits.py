@@ -56,7 +56,7 @@ def crossed() -> tuple:
     )
 
 
-def bent_above_floor() -> tuple:
+def bent() -> tuple:
     """A law that bends."""
     from tests.simulate import ladder
 
@@ -64,9 +64,7 @@ def bent_above_floor() -> tuple:
     return table, "chinchilla", {**FEW, "draws": 20, "discrepancy": "bend"}, {"N": 1e9, "D": 2e10}
 
 
-MADE: dict[str, Callable[[], tuple]] = {
-    f.__name__: f for f in (power_law, families, crossed, bent_above_floor)
-}
+MADE: dict[str, Callable[[], tuple]] = {f.__name__: f for f in (power_law, families, crossed, bent)}
 
 
 def main() -> None:
