@@ -88,8 +88,8 @@ def _noise_start(structure: Structure, sigma: float) -> dict[str, float]:
     stochastic = structure.parameters[len(structure.law.parameters) :]
     values = {p.name: float(p.prior.quantile(0.5)) for p in stochastic}
     values["sigma"] = sigma
-    if "sd(cell)" in values:
-        values["sd(cell)"] = sigma
+    for name in {"sd(cell)", "sd(tuning)"} & set(values):
+        values[name] = sigma
     return values
 
 

@@ -38,11 +38,16 @@ def _eliminate(matrix: Array) -> Array:
     """Inverse factor by elimination, a column at a time over the whole batch.
 
     On a CPU a library call a matrix costs more than the arithmetic, and can't be part of a kernel.
+    That is so up to `UNROLLED`; larger ones are the library's.
     """
     import jax
     import jax.numpy as jnp
 
     size = matrix.shape[-1]
+    if size > UNROLLED:
+        lower = jax.lax.linalg.cholesky(matrix)
+        unit = jnp.broadcast_to(jnp.eye(size), matrix.shape)
+        return jax.lax.linalg.triangular_solve(lower, unit, left_side=True, lower=True)
 
     def remove(j: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
         left, inverse = at
@@ -54,11 +59,8 @@ def _eliminate(matrix: Array) -> Array:
         return left - factor * pivot, inverse - factor * done
 
     at = matrix, jnp.broadcast_to(jnp.eye(size), matrix.shape)
-    if size <= UNROLLED:
-        for j in range(size - 1):
-            at = remove(j, at)
-    else:
-        at = jax.lax.fori_loop(0, size - 1, remove, at)
+    for j in range(size - 1):
+        at = remove(j, at)
     left, inverse = at
     return inverse / jnp.sqrt(diagonal(left, jnp))[..., :, None]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bayescale.dataset_collections import COLLECTIONS
 from bayescale.dataset_files import (
     read_chinchilla,
     read_gadre,
@@ -53,6 +54,8 @@ class Dataset:
         The repository, its commit and its files' digests, where it isn't bundled.
     convert
         From those files to the tidy table; `shape` from that to the columns of runs.
+    origin
+        The repository at a commit, where nothing is downloaded: its files' digests aren't known.
     """
 
     name: str
@@ -68,10 +71,13 @@ class Dataset:
     rows: int = 0
     upstream: Upstream | None = field(default=None, repr=False)
     convert: Callable[[Mapping[str, Path]], pd.DataFrame] | None = field(default=None, repr=False)
+    origin: str = field(default="", repr=False)
 
     @property
     def source(self) -> str:
         """Where the numbers come from: the package, or a repository at a commit."""
+        if self.origin:
+            return self.origin
         if self.upstream is None:
             return "measured for bayescale"
         return f"github.com/{self.upstream.repository} at {self.upstream.commit[:12]}"
@@ -263,10 +269,26 @@ _PUBLIC = (
         convert=read_multi_power,
     ),
 )
+_UNPINNED = tuple(
+    Dataset(
+        one.name,
+        one.title,
+        one.licence,
+        f"{one.cite}; {one.origin}, {one.inside}",
+        bundled=False,
+        file=one.file,
+        columns=one.columns,
+        about=one.about,
+        rows=one.rows,
+        origin=one.origin,
+    )
+    for one in COLLECTIONS
+)
 KNOWN = {
     known.name: known
     for known in (
         *(one for one in _LADDERS if (files("bayescale") / "data" / one.file).is_file()),
         *_PUBLIC,
+        *_UNPINNED,
     )
 }

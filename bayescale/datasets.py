@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import pandas as pd
 
@@ -80,6 +81,45 @@ def load(
         runs = _external(known, progress)
     runs = _keep(_keep(runs, "split", split), "role", role)
     return runs.where(where) if where is not None else runs
+
+
+def read(name: str, file: str | Path | pd.DataFrame, *, where: str | None = None) -> Runs:
+    """Read a known table from a file that you have fetched or tidied yourself.
+
+    Parameters
+    ----------
+    name
+        One of `names()`: it says what the columns are called and what to bear in mind.
+    file
+        A file (CSV, Parquet), or its table, with the columns that the card maps
+        (``info(name).columns``). For "isoflops" that is the upstream file as it stands.
+    where
+        Condition on the rows, as in `Runs.where`; rows left out aren't checked.
+
+    Returns
+    -------
+    Runs
+        With a note that the file was not compared with a pinned digest.
+
+    Raises
+    ------
+    BayescaleError
+        The name is unknown.
+    DataError
+        The file isn't there or has faults.
+
+    Examples
+    --------
+    >>> row = {"experiment": "marin", "dataset": "comma", "params": 2e8, "tokens": 2e9, "loss": 3.9}
+    >>> read("isoflops", pd.DataFrame([row | {"budget": 2.4e18}])).table["family"].tolist()
+    ['marin']
+    """
+    known = info(name)
+    table = read_file(Path(file)) if isinstance(file, str | Path) else file
+    table = table if known.shape is None else known.shape(table)
+    found = read_runs(table, columns=dict(known.columns), units=known.units, where=where)
+    note = f"the file was not compared with a pinned one of {known.source}"
+    return replace(found, source=known.name, notes=(*found.notes, note))
 
 
 def names() -> list[str]:
@@ -158,7 +198,13 @@ def _tidy(known: Dataset, progress: bool | None) -> pd.DataFrame:
     kept = kept_folder()
     if kept is not None and (path := kept / "tidy" / known.file).is_file():
         return read_file(path)
-    assert known.upstream is not None and known.convert is not None
+    if known.upstream is None or known.convert is None:
+        where = f"BAYESCALE_DATA ({kept})" if kept else "the folder that BAYESCALE_DATA names"
+        raise BayescaleError(
+            f"{known.name} is not downloaded: its upstream files are not pinned here. Put the table"
+            f" into {where} as tidy/{known.file}, or read a file of your own by bs.datasets.read("
+            f"{known.name!r}, file); it comes from {known.cite}"
+        )
     if kept is not None and not (kept / "raw" / known.upstream.folder).is_dir():
         raise BayescaleError(
             f"{known.name} isn't bundled, and BAYESCALE_DATA ({kept}) has neither "

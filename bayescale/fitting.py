@@ -36,7 +36,7 @@ CAREFUL_ACCEPT = 0.99
 LONGER = 2  # times as long, for a fit that would be refused
 AT_ONCE = 1_000_000  # rows times draws placed at once
 SHORTER = "allow more seconds, or ask for fewer draws, a shorter warm-up or fewer chains"
-NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope")
+NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope", "sd(tuning)")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -184,8 +184,9 @@ def fit(
         say ``{"prior": ..., "on": "share"}``. Or what `elicit` or `preset` gave.
     noise : str, optional
         How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
-        rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". The card's
-        own where None.
+        rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". "frontier"
+        where many runs were tuned less well than they could be: the law is then that of well-tuned
+        runs, and configurations lie above it (`tails.FrontierTail`). The card's own where None.
     discrepancy : {"bend", "none"}, optional
         Whether the law itself may be wrong (`bayescale.bends`). Where None it is as the card says,
         and else "bend" for a law of a floor and one or two variables, "none" for others and for all

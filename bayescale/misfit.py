@@ -20,7 +20,7 @@ from bayescale import walks
 
 Floats = NDArray[np.float64]
 
-SCALE = 0.05  # sd of the slope of log loss after a decade: a bend where a third is above the floor
+SCALE = 0.05  # sd of the slope of log loss after a decade: twice the usual bend, 1/3 above floor
 _STEP = 0.02  # decades
 
 

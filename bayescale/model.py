@@ -13,7 +13,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from bayescale.bends import SCALE, Bend, Weight, is_weight
+from bayescale.bends import Bend, Weight, is_weight
 from bayescale.covariates import Slope
 from bayescale.group_columns import LevelValues
 from bayescale.law import Law, Parameter
@@ -56,7 +56,8 @@ def has_share(parameter: Coordinate) -> TypeGuard[Parameter]:
 class Factor:
     """A grouping column and the coordinates whose values differ by its levels.
 
-    The first ``1 + tied`` of them share one sd, that of the first: the weights of a bend.
+    The first of them are the weights of a bend; as many as each of ``tied`` says share one sd,
+    that of their first.
     Where runs have no groups, a factor without name and with one level holds such weights.
     """
 
@@ -66,7 +67,7 @@ class Factor:
     pairs: tuple[tuple[int, int], ...] = ()
     learned: tuple[bool, ...] = ()
     fixed_sd: tuple[float, ...] = ()
-    tied: int = 0
+    tied: tuple[int, ...] = ()
 
     @property
     def learned_index(self) -> tuple[int, ...]:
@@ -74,12 +75,20 @@ class Factor:
 
     def members(self, k: int) -> list[int]:
         """Places among the varied whose sd is that of place `k`, a learned one."""
-        return list(range(1 + self.tied)) if self.tied and k == 0 else [k]
+        for start, count in zip(self.leaders, self.tied, strict=True):
+            if k == start:
+                return list(range(start, start + count))
+        return [k]
+
+    @property
+    def leaders(self) -> tuple[int, ...]:
+        """Places of the first weight of every scale."""
+        return tuple(sum(self.tied[:k]) for k in range(len(self.tied)))
 
     @property
     def weights(self) -> int:
         """How many of the varied are weights of a bend; they stand first."""
-        return 1 + self.tied if self.tied else 0
+        return sum(self.tied)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,9 @@ class Structure:
     def sd_name(self, factor: Factor, k: int) -> str:
         """Name of the sd of a factor's k-th varied coordinate."""
         name = self.names[factor.varied[k]]
-        return SCALE if is_weight(name) else f"sd({name}|{factor.name})"
+        if self.bend is not None and is_weight(name):
+            return self.bend.scales[factor.leaders.index(k)]
+        return f"sd({name}|{factor.name})"
 
     @cached_property
     def grouping(self) -> tuple[Factor, ...]:

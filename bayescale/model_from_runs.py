@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import Bend, Weight, weight_name
+from bayescale.bends import Bend, Weight
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
@@ -18,7 +18,7 @@ from bayescale.model import Arrays, Factor, Model, Reference, Structure, find_tr
 from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
 from bayescale.responses import CONTINUOUS, DISCREPANCIES, Response
-from bayescale.walks import WEIGHTS, Walk, walks
+from bayescale.walks import Walk, walks
 
 CORRELATE_FROM = 8
 CONTRAST_LEVELS = 2
@@ -64,6 +64,7 @@ def build_model(
     checkpoints: str = "final",
     correlate: bool | None = None,
     reference: Reference | None = None,
+    one_scale: bool = False,
 ) -> Model:
     """Lay out `table` (validated rows) for `law`.
 
@@ -85,6 +86,8 @@ def build_model(
         Learn correlations of the card's pairs between groups; from 8 levels on where None.
     reference : Reference, optional
         Measured from `table` where None.
+    one_scale : bool
+        Whether the law bends as in older saved fits, with one scale along all directions.
     """
     response = law.response.scattering(noise)
     if discrepancy not in (None, *DISCREPANCIES):
@@ -117,6 +120,11 @@ def build_model(
     cells = table.groupby(cell_keys, sort=False, dropna=False).ngroup().to_numpy()
     repeated = bool(np.max(np.bincount(cells)) > 1) and int(np.sum(np.bincount(cells) > 1)) >= 3
     serial = checkpoints == "all"
+    if serial and response.frontier:
+        raise BayescaleError(
+            "noise='frontier' is of finished runs: what a run's tuning loses grows along it, which"
+            " checkpoints='all' has no model of; take checkpoints='final', or noise='t'"
+        )
     if serial or not repeated:
         repeated, cells = False, np.arange(len(table))
     se_column = f"{response.column}_se"
@@ -146,7 +154,10 @@ def build_model(
             notes.append(f"the law bends alike for every {by}: one bend for all groups")
         if not own:
             factor_levels[""] = ("",)
-        bend = Bend(tuple(factor_levels)[-1:], _floor(law))
+        variables = tuple(logged_columns(law))
+        bend = Bend(tuple(factor_levels)[-1:], variables, _floor(law))
+        if one_scale:
+            bend = replace(bend, one_scale=True, drift=0.0)
     parameters = [
         *law.parameters.values(),
         *built.parameters,
@@ -169,7 +180,7 @@ def build_model(
         if present and getattr(parameter, "pooling", "partial") == "none":
             pinned.append((i, _real_moments(parameter.prior)[0]))
     factors = tuple(
-        _build_factor(f, factor_levels[f], members[f], law, correlate, notes)
+        _build_factor(f, factor_levels[f], members[f], law, bend, correlate, notes)
         for f in factor_levels
         if members[f]
     )
@@ -238,6 +249,7 @@ def _build_factor(
     levels: tuple[str, ...],
     members: Sequence[tuple[int, Parameter | NoiseParameter | Weight]],
     law: Law,
+    bend: Bend | None,
     correlate: bool | None,
     notes: list[str],
 ) -> Factor:
@@ -245,9 +257,11 @@ def _build_factor(
     varied = tuple(i for i, _ in members)
     learned, fixed = [], []
     weights = [k for k, (_, parameter) in enumerate(members) if isinstance(parameter, Weight)]
+    tied = bend.weights if bend is not None and weights else ()
+    leaders = np.cumsum((0, *tied))[:-1]
     for k, (_, parameter) in enumerate(members):
         if k in weights:
-            learned.append(k == weights[0])
+            learned.append(k in leaders)
             fixed.append(float(parameter.group_sd.quantile(0.5)))
             continue
         separate = getattr(parameter, "pooling", "partial") == "none"
@@ -276,7 +290,6 @@ def _build_factor(
                 f"cor({a}, {b}|{name}) is fixed at 0: {len(levels)} levels can't tell it"
                 f" (learned from {CORRELATE_FROM} on)"
             )
-    tied = max(len(weights) - 1, 0)
     return Factor(name, levels, varied, tuple(pairs), tuple(learned), tuple(fixed), tied)
 
 
@@ -325,14 +338,15 @@ def _lay_out(
     if structure.bend is not None:
         table_columns = table[logged_columns(law)].to_numpy(float)
         if structure.bend.groups == ("",):
-            walked = walks([table_columns])
+            of_groups = [table_columns]
         else:
-            walked = walks([table_columns[group == g] for g in range(len(groups))])
-        features = np.zeros((*shape[:2], WEIGHTS))
+            of_groups = [table_columns[group == g] for g in range(len(groups))]
+        walked = walks(of_groups, structure.bend.one_scale)
+        features = np.zeros((*shape[:2], sum(structure.bend.weights)))
         for g in range(len(groups)):
             rows_of, walk = group == g, walked[g if len(walked) > 1 else 0]
             features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
-        columns |= {weight_name(k): features[..., k] for k in range(WEIGHTS)}
+        columns |= {n: features[..., k] for k, n in enumerate(structure.bend.columns)}
     at = tuple(position.T)
     likelihood, typical = structure.likelihood, reference.typical
     loss = table[structure.response.column].to_numpy(float)

@@ -2,8 +2,8 @@
 
 A run's log loss is ``log law + cell deviation + run deviation + measurement error``; under another
 link than the log, its place on that link's line is such a sum. Each part is an object that states
-its parameters (with priors) and its variance at given rows; the tail (normal or Student-t) turns
-the summed covariance of one cell (runs that repeat the same configuration) into a density, and into
+its parameters (with priors) and its variance at given rows; the tail (`bayescale.tails`) turns the
+summed covariance of one cell (runs that repeat the same configuration) into a density, and into
 draws for runs nobody has made. Nothing is latent: the rows of a cell are integrated out in closed
 form (a compound-symmetric elliptical density, Sherman-Morrison).
 """
@@ -12,25 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
-from bayescale.gammas import gammaln
-from bayescale.priors import Prior
+from bayescale.tails import (
+    CellSums,
+    FrontierTail,
+    NoiseParameter,
+    NormalTail,
+    StudentTail,
+    Tail,
+    noise_parameter,
+)
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class NoiseParameter:
-    """A parameter of the scatter: its prior, meaning, and the prior sd of its group effects."""
-
-    name: str
-    prior: Prior
-    about: str
-    group_sd: Prior
 
 
 class Scatter(Protocol):
@@ -48,12 +44,6 @@ class Scatter(Protocol):
     def variance(
         self, values: Mapping[str, Array], rows: Mapping[str, Array], xp: Any
     ) -> Array: ...
-
-
-@cache
-def noise_parameter(name: str, prior: str, about: str) -> NoiseParameter:
-    """A parameter of the scatter, its prior as text."""
-    return NoiseParameter(name, Prior.parse(prior), about, Prior.parse("HalfNormal(0.3)"))
 
 
 @dataclass(frozen=True)
@@ -119,64 +109,6 @@ class MeasurementError:
         return rows["se2"]
 
 
-def _gamma_ratio(nu: Array, n: Array, most: int, xp: Any) -> Array:
-    """Log of Gamma((nu + n) / 2) / Gamma(nu / 2) for whole n up to `most`.
-
-    Looked up by n: a cell costs no gamma function of its own.
-    """
-    start = gammaln(0.5 * nu, xp)
-    return sum(
-        xp.where(n == k, gammaln(0.5 * (nu + k), xp) - start, 0.0) for k in range(1, most + 1)
-    )
-
-
-@dataclass(frozen=True)
-class NormalTail:
-    """Gaussian deviations."""
-
-    name: str = "normal"
-
-    @property
-    def parameters(self) -> tuple[NoiseParameter, ...]:
-        return ()
-
-    def log_density(
-        self, values: Mapping[str, Array], mask: Array, logdet: Array, quadratic: Array, xp: Any
-    ) -> Array:
-        n = xp.sum(mask, axis=-1)
-        return -0.5 * (n * np.log(2.0 * np.pi) + logdet + quadratic)
-
-    def mixing(self, values: Mapping[str, Array], rng: np.random.Generator, shape: tuple) -> Array:
-        return np.ones(shape)
-
-
-@dataclass(frozen=True)
-class StudentTail:
-    """Student-t deviations: a whole cell may lie far out (one common scale mixture a cell)."""
-
-    name: str = "t"
-
-    @property
-    def parameters(self) -> tuple[NoiseParameter, ...]:
-        about = "degrees of freedom: small means that a few runs lie far from the law"
-        return (noise_parameter("nu", "2 + Gamma(2, 0.1)", about),)
-
-    def log_density(
-        self, values: Mapping[str, Array], mask: Array, logdet: Array, quadratic: Array, xp: Any
-    ) -> Array:
-        nu, n = values["nu"], xp.sum(mask, axis=-1)
-        return (
-            _gamma_ratio(nu, n, mask.shape[-1], xp)
-            - 0.5 * n * xp.log(nu * np.pi)
-            - 0.5 * logdet
-            - 0.5 * (nu + n) * xp.log1p(quadratic / nu)
-        )
-
-    def mixing(self, values: Mapping[str, Array], rng: np.random.Generator, shape: tuple) -> Array:
-        nu = np.broadcast_to(values["nu"], shape)
-        return np.sqrt(nu / rng.chisquare(nu))
-
-
 @dataclass(frozen=True)
 class Memory:
     """Checkpoints of one run deviate together, the less the more training lies between them.
@@ -206,14 +138,14 @@ class Noise:
     ----------
     parts : tuple of Scatter
         Summed variances.
-    tail : NormalTail or StudentTail
+    tail : Tail
         The density of a cell given its covariance.
     memory : Memory, optional
         Where rows are checkpoints: those of a run follow one another along the cells.
     """
 
     parts: tuple[Scatter, ...]
-    tail: NormalTail | StudentTail
+    tail: Tail
     memory: Memory | None = None
 
     @property
@@ -225,6 +157,12 @@ class Noise:
         self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping, xp: Any
     ) -> Array:
         """Log density of every cell; residual and mask are (..., cells, seeds)."""
+        tail = {k: v[..., 0] if np.ndim(v) else v for k, v in values.items()}
+        return self.tail.log_density(tail, self._sums(values, residual, mask, rows, xp), xp)
+
+    def _sums(
+        self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping, xp: Any
+    ) -> CellSums:
         own = sum(p.variance(values, rows, xp) for p in self.parts if not p.shared)
         if self.memory is not None and "gap" in rows:
             residual, left = self.memory.unforetold(values, residual, rows, xp)
@@ -232,14 +170,23 @@ class Noise:
         weight = mask * (1.0 / own)
         quadratic = xp.sum(weight * residual**2, axis=-1)
         logdet = xp.sum(mask * xp.log(own), axis=-1)
+        pull, total = xp.sum(weight * residual, axis=-1), xp.sum(weight, axis=-1)
         if any(p.shared for p in self.parts):
             shared = sum(p.variance(values, rows, xp) for p in self.parts if p.shared)[..., 0]
-            inflation = 1.0 + shared * xp.sum(weight, axis=-1)
-            first = xp.sum(weight * residual, axis=-1)
-            quadratic = quadratic - shared * first**2 / inflation
+            inflation = 1.0 + shared * total
+            quadratic = quadratic - shared * pull**2 / inflation
             logdet = logdet + xp.log(inflation)
-        tail = {k: v[..., 0] if np.ndim(v) else v for k, v in values.items()}
-        return self.tail.log_density(tail, mask, logdet, quadratic, xp)
+            pull, total = pull / inflation, total / inflation
+        return CellSums(mask, logdet, quadratic, pull, total)
+
+    def as_normal(
+        self, values: Mapping[str, Array], residual: Array, mask: Array, rows: Mapping
+    ) -> tuple[Array, Array]:
+        """Weight of every cell, and how far it lies off, by a normal of a cell's moments."""
+        sums = self._sums(values, residual, mask, rows, np)
+        mean, variance = self.tail.height_moments({k: v[..., 0] for k, v in values.items()})
+        off = sums.pull / np.where(sums.weight > 0, sums.weight, 1.0) - mean
+        return sums.weight / (1.0 + variance * sums.weight), off
 
     def draw(
         self, values: Mapping[str, Array], rows: Mapping, rng: np.random.Generator, shape: tuple
@@ -247,14 +194,12 @@ class Noise:
         """Deviations of log loss of new runs, each in a configuration of its own."""
         variance = sum(p.variance(values, rows, np) for p in self.parts)
         mixing = self.tail.mixing(values, rng, shape)
-        return np.sqrt(np.broadcast_to(variance, shape)) * mixing * rng.standard_normal(shape)
+        drawn = np.sqrt(np.broadcast_to(variance, shape)) * mixing * rng.standard_normal(shape)
+        return drawn + self.tail.height(values, rng, shape)
 
     def shares(self, values: Mapping[str, Array], rows: Mapping) -> dict[str, Array]:
         """Variance of log loss contributed by each part, before the tail's mixing."""
         return {p.label: p.variance(values, rows, np) for p in self.parts}
-
-
-NOISE_NAMES = ("t", "normal", "t+scale")
 
 
 @dataclass(frozen=True)
@@ -295,5 +240,6 @@ def build_noise(
         parts.append(cell)
     if measured:
         parts.append(MeasurementError())
-    tail = NormalTail() if name == "normal" else StudentTail()
+    tails: dict[str, Tail] = {"normal": NormalTail(), "frontier": FrontierTail()}
+    tail = tails.get(name, StudentTail())
     return Noise(tuple(parts), tail, Memory() if serial else None)

@@ -87,8 +87,10 @@ def predict(
     targets : DataFrame or dict of columns
         The law's columns in base units, and the group labels the fit knows.
     kind : {"new-run", "mean"}
-        "mean": the law's value for that group (the median of a run's loss). "new-run": one more
-        run, with the deviation of its configuration, its own, and its measurement error.
+        "mean": the law's value for that group (the median of a run's loss; of a fit with
+        ``noise="frontier"`` that of well-tuned runs, below which few lie). "new-run": one more run,
+        with the deviation of its configuration, its own, and its measurement error; after a
+        frontier one tuned as the fitted runs were.
     prob : iterable of float
         Probabilities of the equal-tailed intervals.
     new_groups : {"error", "sample"}

@@ -95,8 +95,8 @@ def _monte_carlo_warnings(chains: int, draws: np.ndarray, level: float) -> list[
 
 
 def _measured(fit: Fit | Average, decades: float, level: float) -> Coverage | None:
-    """What was measured of fits like this one; nothing was of averages."""
-    if isinstance(fit, Average):
+    """What was measured of fits like this one; nothing was of averages or frontiers."""
+    if isinstance(fit, Average) or fit.model.structure.response.frontier:
         return None
     structure = fit.model.structure
     if structure.bend is None or structure.likelihood.link.name != "log":
@@ -125,10 +125,15 @@ def sentences_of(fit: Fit | Average, table: pd.DataFrame, kind: str, level: floa
     """One sentence for each row of a prediction's table."""
     name = percent(level)
     factors = list(fit.groups)
+    each = fit.fits.values() if isinstance(fit, Average) else [fit]
+    frontier = any(one.model.structure.response.frontier for one in each)
+    law = "The law of well-tuned runs" if frontier else "The law's value"
+    tuned = ", tuned as the data's were," if frontier else ""
     out = []
     for _, row in table.iterrows():
-        what = "One more run" if kind == "new-run" else "The law's value"
+        what = "One more run" if kind == "new-run" else law
         group = " of " + ", ".join(str(row[f]) for f in factors) if factors else ""
+        group += tuned if kind == "new-run" else ""
         at = ", ".join(
             f"{v.name}={short(float(row[v.column]))}" for v in fit.law.variables.values()
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.averages import Average
-from bayescale.bends import BEND, SCALE, is_weight, weight_name
+from bayescale.bends import BEND, is_weight
 from bayescale.coordinates import to_natural
 from bayescale.density import Position, group_covariance, population_coordinates, with_slopes
 from bayescale.errors import DataError
@@ -20,7 +20,7 @@ from bayescale.likelihoods import Drawn, log_ways
 from bayescale.model import reference_inputs
 from bayescale.model_from_runs import logged_columns
 from bayescale.targets import compute_of, group_labels, level_index, targets_frame
-from bayescale.walks import WEIGHTS, Paths, bent_line
+from bayescale.walks import Paths, bent_line
 
 KINDS = ("new-run", "mean")
 
@@ -171,9 +171,8 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
     (name,) = structure.bend.groups
     f = [factor.name for factor in structure.factors].index(name)
     factor, effects = structure.factors[f], fit.position.effects[f]
-    first = factor.varied.index(structure.names.index(weight_name(0)))
-    place = [structure.sd_name(factor, k) for k in factor.learned_index].index(SCALE)
-    scale = np.exp(fit.position.log_sd[f][:, place])
+    places = [factor.learned_index.index(k) for k in factor.leaders]
+    scale = np.exp(fit.position.log_sd[f][:, places])
     known = dict.fromkeys(group[f] for group in fit.model.groups)
     known = {label: k for k, label in enumerate(known)}
     of_row = group_labels(frame, factor.name) if factor.name else np.full(len(frame), "")
@@ -183,8 +182,10 @@ def bend_paths(fit: Fit, frame: pd.DataFrame, seed: int | None = 0) -> Paths:
         rng = None if seed is None else np.random.default_rng([seed, 17, code])
         seen = label in known
         level = factor.levels.index(label) if seen else 0
-        weights = effects[:, level, first : first + WEIGHTS] if seen else None
-        drawn[label] = fit.model.walks[known.get(label, 0)].paths(weights, scale, rng)
+        weights = effects[:, level, : factor.weights] if seen else None
+        drawn[label] = fit.model.walks[known.get(label, 0)].paths(
+            weights, scale, rng, structure.bend.drift
+        )
     paths = tuple(drawn[label] for label in of_row)
     link, unit = structure.likelihood.link, fit.model.arrays.reference.typical
     return Paths(tuple(logged_columns(fit.law)), paths, link, unit, structure.bend.floor)

@@ -84,6 +84,7 @@ def _deviations(
     by_cell = {name: v[:, first] for name, v in values.items()}
     mixing = noise.tail.mixing(by_cell, rng, (shape[0], len(first)))[:, cell]
     drawn = (summed(shared=False) + summed(shared=True)) * mixing
+    drawn += noise.tail.height(by_cell, rng, (shape[0], len(first)))[:, cell]
     if noise.memory is None:
         return drawn
     kept = np.exp(-rows["gap"] / values["memory"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from bayescale.errors import BayescaleError, LawError
 
-CONTINUOUS = ("t", "normal", "t+scale")
+CONTINUOUS = ("t", "normal", "t+scale", "frontier")
 COUNTED = ("binomial", "beta-binomial")
 LIKELIHOODS = (*CONTINUOUS, "beta", *COUNTED, "negative-binomial")
 LINK_NAMES = ("log", "identity", "logit", "cloglog", "loglog")
@@ -25,6 +25,7 @@ RATE_LINKS = ("logit", "cloglog", "loglog")
 _LINKS_OF = {
     **dict.fromkeys(CONTINUOUS, LINK_NAMES),
     **dict.fromkeys(("beta", *COUNTED), RATE_LINKS),
+    "frontier": ("log",),
     "negative-binomial": ("log",),
 }
 
@@ -60,6 +61,11 @@ class Response:
     def noise(self) -> str:
         """The likelihood; its name in older cards, and in ``fit(noise=...)``."""
         return self.likelihood
+
+    @property
+    def frontier(self) -> bool:
+        """Whether the law is that of well-tuned runs, above which the others lie."""
+        return self.likelihood == "frontier"
 
     @property
     def positive(self) -> bool:

@@ -17,8 +17,10 @@ import numpy as np
 
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_coordinates, group_sds, straight_line
+from bayescale.likelihoods import OnLine
 from bayescale.model import Model, Structure
 from bayescale.places import diagonal, spread
+from bayescale.tails import FrontierTail
 from bayescale.walks import bent_line, unbent
 
 Array = Any
@@ -53,6 +55,12 @@ def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
     line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
     likelihood, mask = structure.likelihood, arrays.mask
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
+    if isinstance(likelihood, OnLine) and structure.response.frontier:
+        weight, left = likelihood.noise.as_normal(
+            scatter, arrays.observed - line[..., None], mask, arrays.rows
+        )
+        target = line + np.clip(left, -FARTHEST, FARTHEST)
+        return _told(model, target, weight, _log_scatter(structure, values, np))
     below, here, above = (
         likelihood.cell_log_density(scatter, line + step, arrays.observed, mask, arrays.rows, np)
         for step in (-STEP, 0.0, STEP)
@@ -79,8 +87,11 @@ def _told(
 ) -> dict[str, Any]:
     inputs = model.arrays.inputs()
     data = {k: inputs[k] for k in ("columns", "reference", "levels", "covariates") if k in inputs}
+    assert model.structure.bend is not None
+    features = np.stack([inputs["columns"][name] for name in model.structure.bend.columns], axis=-1)
+    squares = features[..., :, None] * features[..., None, :]
     more = {"target": target, "weight": weight, "log_scatter": log_scatter}
-    return {**data, **more}
+    return {**data, **more, "squares": squares.reshape(*features.shape[:2], -1)}
 
 
 def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -92,6 +103,7 @@ def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[s
         "columns": columns,
         "target": np.pad(told["target"], more, mode="edge"),
         "weight": np.pad(told["weight"], more),
+        "squares": np.pad(told["squares"], [*more, (0, 0)]),
     }
 
 
@@ -99,6 +111,8 @@ def _log_scatter(structure: Structure, values: Mapping[str, Array], xp: Any) -> 
     """Log of the runs' scatter in each group, where one number scales it."""
     if SCATTER not in values or structure.response.counted:
         return 0.0 * next(iter(values.values()))
+    if structure.response.frontier:
+        return FrontierTail.log_spread(values, xp)
     return xp.log(values[SCATTER])
 
 
@@ -138,9 +152,9 @@ def _conditional(
     weight = xp.where(seen, told["weight"] * change[..., None] * gain**2, 0.0)
     away = xp.where(seen, away, 0.0)
     features = xp.stack([told["columns"][name] for name in structure.bend.columns], axis=-1)
-    turned = xp.swapaxes(features, -1, -2)
-    precision = (turned * weight[..., None, :]) @ features
-    linear = (turned @ (weight * away)[..., None])[..., 0]
+    precision = xp.einsum("...gc,gcp->...gp", weight, told["squares"])
+    precision = precision.reshape(*precision.shape[:-1], n, n)
+    linear = xp.einsum("...gc,gcv->...gv", weight * away, features)
     if len(structure.factors) > 1:
         member = (told["levels"][f][:, None] == np.arange(len(factor.levels))) * 1.0
         precision = xp.einsum("gl,...gvw->...lvw", member, precision)

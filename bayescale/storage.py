@@ -25,7 +25,7 @@ from bayescale.runs import Runs
 from bayescale.sampling import Settings
 
 FORMAT = 2
-BENDS = "above the floor, weights first"  # how a law bends; said by no file from before that
+BENDS = "above the floor, a scale for each direction"  # how a law bends; older files' differ
 VERSIONED = ("bayescale", "jax", "numpyro", "arviz-base", "numpy", "xarray")
 
 
@@ -227,6 +227,7 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
         discrepancy=meta.get("discrepancy"),
         checkpoints=meta.get("checkpoints", "final"),
         correlate=meta["correlate"],
+        one_scale=meta.get("bends") != BENDS,
     )
     if "bends" not in meta:
         model, tree = _older_bends(model, tree)

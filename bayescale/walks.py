@@ -17,7 +17,8 @@ import numpy as np
 
 from bayescale.links import Link
 
-WEIGHTS = 10
+FEW, MANY = 4, 8  # weights of a direction among several, and of the only one
+SHARED = 10  # weights of directions that have one scale
 MOST_PAIRED = 3  # variables whose sums and differences are directions, too
 STEP = 0.125  # decades between a path's knots
 LEAST_ABOVE = 0.05  # of the law's own loss above its floor
@@ -36,6 +37,32 @@ def directions(decades: np.ndarray) -> np.ndarray:
         one, other = columns[i], columns[j]
         columns += [(one + other) / np.sqrt(2.0), (one - other) / np.sqrt(2.0)]
     return np.stack(columns, axis=-1)
+
+
+def direction_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """What `directions` lie along.
+
+    Examples
+    --------
+    >>> direction_names(["N", "D"])
+    ('N', 'D', 'N*D', 'D per N')
+    """
+    names = list(columns)
+    if len(columns) <= MOST_PAIRED:
+        for one, other in combinations(columns, 2):
+            names += [f"{one}*{other}", f"{other} per {one}"]
+    return tuple(names)
+
+
+def outward(variables: int) -> tuple[bool, ...]:
+    """Whether a variable grows along each direction and none falls."""
+    pairs = variables * (variables - 1) // 2 if variables <= MOST_PAIRED else 0
+    return (True,) * variables + (True, False) * pairs
+
+
+def weights_of(directions: int) -> tuple[int, ...]:
+    """How many weights each direction has."""
+    return (MANY,) if directions == 1 else (FEW,) * directions
 
 
 def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -97,6 +124,40 @@ def unbent(line: Array, target: Array, floor_share: Array | None, xp: Any) -> tu
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Directions along which a walk has one scale, and its weights among the runs.
+
+    Attributes
+    ----------
+    along : tuple of int
+        The directions.
+    at : array, shape (places, directions)
+        Where the runs are along them.
+    loading : array, shape (places, weights)
+        From covariances with the runs to what each weight does.
+    """
+
+    along: tuple[int, ...]
+    at: np.ndarray
+    loading: np.ndarray
+
+    @classmethod
+    def of(cls, places: np.ndarray, along: tuple[int, ...], weights: int) -> Stretch:
+        """At the places (runs, all directions), with so many weights."""
+        at = np.unique(places[:, along], axis=0)
+        size, vectors = np.linalg.eigh(covariance(at, at))
+        size, vectors = size[::-1][:weights], vectors[:, ::-1][:, :weights]
+        kept = size > 1e-8 * max(float(size.max()), 1e-12)
+        loading = np.zeros((len(at), weights))
+        loading[:, : len(size)][:, kept] = vectors[:, kept] / np.sqrt(size[kept])
+        return cls(along, at, loading)
+
+    def features(self, places: np.ndarray) -> np.ndarray:
+        """What each weight does at places (rows, all directions)."""
+        return covariance(places[:, self.along], self.at) @ self.loading
+
+
+@dataclass(frozen=True)
 class Walk:
     """The walk of one group: where its runs are, and the weights' places among them.
 
@@ -104,68 +165,90 @@ class Walk:
     ----------
     middle : array, shape (variables,)
         Mean log10 of the runs' columns.
-    at : array, shape (runs, directions)
-    loading : array, shape (runs, WEIGHTS)
-        From covariances with the runs to what each weight does.
+    stretches : tuple of Stretch
+        Every direction is in one of them.
     """
 
     middle: np.ndarray
-    at: np.ndarray
-    loading: np.ndarray
+    stretches: tuple[Stretch, ...]
 
     @classmethod
-    def of(cls, columns: np.ndarray) -> Walk:
-        """The walk of a group whose runs have these columns, (runs, variables)."""
+    def of(cls, columns: np.ndarray, one_scale: bool = False) -> Walk:
+        """The walk of a group whose runs have these columns, (runs, variables).
+
+        Each direction has a scale of its own, or all have one.
+        """
         decades = np.log10(columns)
         middle = decades.mean(axis=0)
-        at = np.unique(directions(decades - middle), axis=0)
-        size, vectors = np.linalg.eigh(covariance(at, at))
-        size, vectors = size[::-1][:WEIGHTS], vectors[:, ::-1][:, :WEIGHTS]
-        kept = size > 1e-8 * max(float(size.max()), 1e-12)
-        loading = np.zeros((len(at), WEIGHTS))
-        loading[:, : len(size)][:, kept] = vectors[:, kept] / np.sqrt(size[kept])
-        return cls(middle, at, loading)
+        places = directions(decades - middle)
+        several = range(places.shape[1])
+        if one_scale:
+            return cls(middle, (Stretch.of(places, tuple(several), SHARED),))
+        counts = weights_of(len(several))
+        return cls(middle, tuple(Stretch.of(places, (d,), counts[d]) for d in several))
 
     def places(self, columns: np.ndarray) -> np.ndarray:
         """Places (..., directions) of columns (..., variables)."""
         return directions(np.log10(columns) - self.middle)
 
     def features(self, columns: np.ndarray) -> np.ndarray:
-        """What each weight does at rows, (rows, WEIGHTS)."""
-        return covariance(self.places(columns), self.at) @ self.loading
+        """What each weight does at rows, (rows, weights)."""
+        places = self.places(columns)
+        return np.concatenate([s.features(places) for s in self.stretches], axis=1)
 
     def paths(
         self,
         weights: np.ndarray | None,
         scale: np.ndarray,
         rng: np.random.Generator | None,
+        drift: float = 0.0,
     ) -> Path:
-        """A path for each draw: weights (sample, WEIGHTS) and scale (sample,).
+        """A path for each draw: weights (sample, weights) and scale (sample, stretches).
 
         Without weights, the path of a group that was never seen. Without a generator, the path
-        that is expected.
+        that is expected. Beyond the largest runs slopes gain `drift` scales a decade.
         """
-        low = np.floor((self.at.min(axis=0, initial=0.0) - BELOW) / STEP).astype(int)
-        high = np.ceil((self.at.max(axis=0, initial=0.0) + ABOVE) / STEP).astype(int)
-        sizes = high - low
-        steps = [
-            np.zeros((len(scale), n)) if rng is None else rng.standard_normal((len(scale), n))
-            for n in sizes
-        ]
-        if weights is not None:
-            basis = [_basis(self.at[:, d], low[d], high[d], STEP) for d in range(self.at.shape[1])]
-            kept = np.any(self.loading != 0.0, axis=0)
-            told = self.loading[:, kept].T @ np.concatenate(basis, axis=1)
-            missing = weights[:, kept] / scale[:, None] - np.concatenate(steps, axis=1) @ told.T
-            gram = told @ told.T  # the identity, but for turns too short for the knots
-            gram += np.diag(np.maximum(1.0 - np.diag(gram), 1e-9))
-            change = missing @ np.linalg.solve(gram, told)
-            parts = np.split(change, np.cumsum(sizes)[:-1], axis=1)
-            steps = [s + c for s, c in zip(steps, parts, strict=True)]
-        slopes = tuple(
-            scale[:, None] * _slopes(s, lowest) for s, lowest in zip(steps, low, strict=True)
-        )
-        return Path(self.middle, tuple(int(n) for n in low), slopes)
+        outwards = outward(len(self.middle))
+        lows: dict[int, int] = {}
+        slopes: dict[int, np.ndarray] = {}
+        first = 0
+        for k, stretch in enumerate(self.stretches):
+            low = np.floor((stretch.at.min(axis=0, initial=0.0) - BELOW) / STEP).astype(int)
+            high = np.ceil((stretch.at.max(axis=0, initial=0.0) + ABOVE) / STEP).astype(int)
+            sizes, sample = high - low, len(scale)
+            steps = [
+                np.zeros((sample, n)) if rng is None else rng.standard_normal((sample, n))
+                for n in sizes
+            ]
+            own, unit = stretch.loading, scale[:, k, None]
+            if weights is not None:
+                ends = zip(stretch.at.T, low, high, strict=True)
+                basis = np.concatenate([_basis(*at, STEP) for at in ends], axis=1)
+                mine = weights[:, first : first + own.shape[1]] / unit
+                change = _told_steps(mine, np.concatenate(steps, axis=1), own, basis)
+                parts = np.split(change, np.cumsum(sizes)[:-1], axis=1)
+                steps = [s + c for s, c in zip(steps, parts, strict=True)]
+            first += own.shape[1]
+            for at, d, s, lowest in zip(stretch.at.T, stretch.along, steps, low, strict=True):
+                if drift and outwards[d]:
+                    beyond = int(np.ceil(at.max(initial=0.0) / STEP)) - lowest
+                    s[:, beyond:] += drift * STEP**0.5
+            for d, s, lowest in zip(stretch.along, steps, low, strict=True):
+                lows[d], slopes[d] = int(lowest), unit * _slopes(s, lowest)
+        every = range(len(lows))
+        return Path(self.middle, tuple(lows[d] for d in every), tuple(slopes[d] for d in every))
+
+
+def _told_steps(
+    weights: np.ndarray, steps: np.ndarray, loading: np.ndarray, basis: np.ndarray
+) -> np.ndarray:
+    """What turns steps (sample, knots) into ones that have the weights (sample, weights)."""
+    kept = np.any(loading != 0.0, axis=0)
+    told = loading[:, kept].T @ basis
+    missing = weights[:, kept] - steps @ told.T
+    gram = told @ told.T  # the identity, but for turns too short for the knots
+    gram += np.diag(np.maximum(1.0 - np.diag(gram), 1e-9))
+    return missing @ np.linalg.solve(gram, told)
 
 
 def _basis(at: np.ndarray, low: int, high: int, step: float) -> np.ndarray:
@@ -277,6 +360,6 @@ class Paths:
         return self.link.value(line, self.unit, np)
 
 
-def walks(groups: Sequence[np.ndarray]) -> tuple[Walk, ...]:
+def walks(groups: Sequence[np.ndarray], one_scale: bool = False) -> tuple[Walk, ...]:
     """The walk of every group, from its rows' columns (rows, variables)."""
-    return tuple(Walk.of(columns) for columns in groups)
+    return tuple(Walk.of(columns, one_scale) for columns in groups)

@@ -27,6 +27,11 @@ def walk_of_runs(seed: int = 0, runs: int = 30) -> tuple[walks.Walk, np.ndarray]
     return walks.Walk.of(columns), columns
 
 
+def count(walk: walks.Walk) -> int:
+    """Its weights."""
+    return sum(stretch.loading.shape[1] for stretch in walk.stretches)
+
+
 @given(places)
 def test_covariances_are_covariances(decades):
     at = np.array(decades)[:, None]
@@ -55,9 +60,9 @@ def test_weights_give_back_the_covariance_among_the_runs():
 
 def test_a_walk_goes_on_beyond_the_runs_and_widens():
     walk, _ = walk_of_runs()
-    rng, ones = np.random.default_rng(2), np.ones(4000)
+    rng, ones = np.random.default_rng(2), np.ones((4000, 4))
     far = 10.0 ** (walk.middle + np.array([[0.0], [1.0], [2.0], [3.0]]))
-    known = walk.paths(np.zeros((4000, walks.WEIGHTS)), ones, rng)(far).std(axis=0)
+    known = walk.paths(np.zeros((4000, count(walk))), ones, rng)(far).std(axis=0)
     never_seen = walk.paths(None, ones, rng)(far).std(axis=0)
     assert np.all(np.diff(known) > 0)
     assert known[0] == 0.0
@@ -69,7 +74,7 @@ def test_a_walk_goes_on_beyond_the_runs_and_widens():
 def test_paths_have_the_walk_s_covariance():
     walk, columns = walk_of_runs(seed=1, runs=6)
     far = np.concatenate([columns, 100.0 * columns[:2]])
-    drawn = walk.paths(None, np.full(40_000, 0.1), np.random.default_rng(3))(far)
+    drawn = walk.paths(None, np.full((40_000, 4), 0.1), np.random.default_rng(3))(far)
     at = walk.places(far)
     told = 0.01 * walks.covariance(at, at)
     assert np.cov(drawn.T) == pytest.approx(told, abs=0.03 * np.max(told))
@@ -78,8 +83,8 @@ def test_paths_have_the_walk_s_covariance():
 def test_a_path_given_its_weights_is_the_one_that_was_fitted():
     walk, columns = walk_of_runs()
     rng = np.random.default_rng(4)
-    weights = rng.standard_normal((500, walks.WEIGHTS))
-    path = walk.paths(weights, np.ones(500), rng)
+    weights = rng.standard_normal((500, count(walk)))
+    path = walk.paths(weights, np.ones((500, 4)), rng)
     left_out = path(columns) - weights @ walk.features(columns).T
     at = walk.places(columns)
     size = np.sqrt(np.diag(walks.covariance(at, at))).max()
@@ -89,13 +94,49 @@ def test_a_path_given_its_weights_is_the_one_that_was_fitted():
 
 def test_a_path_is_one_function_of_the_columns():
     walk, columns = walk_of_runs()
-    path = walk.paths(None, np.ones(50), np.random.default_rng(5))
+    path = walk.paths(None, np.ones((50, 4)), np.random.default_rng(5))
     each = np.broadcast_to(columns, (50, *columns.shape))
     np.testing.assert_allclose(path(each), path(columns))
     np.testing.assert_allclose(path.take([3, 4])(columns), path(columns)[[3, 4]])
     near = columns[:1] * 10.0 ** np.linspace(-6.0, 14.0, 4001)[:, None]
     slopes = np.diff(path(near), axis=1) / 0.005
     assert np.abs(np.diff(slopes, axis=1)).max() < 0.2  # no jump, and no kink
+
+
+def test_paths_drift_beyond_the_largest_runs_and_nowhere_else():
+    walk, columns = walk_of_runs()
+    scale, rng = np.full((1, 4), 0.1), None
+    plain, drifting = (walk.paths(None, scale, rng, drift) for drift in (0.0, -1.0))
+    assert np.all(plain(columns) == 0.0)
+    assert np.abs(drifting(columns)).max() < 1e-12
+    largest, t = columns.max(axis=0), np.array([1.0, 2.0])
+    along = drifting(np.column_stack([largest[0] * 10**t, np.full(2, 10 ** walk.middle[1])]))[0]
+    from_knot = t + walks.STEP * np.ones(2)  # at most a step from the largest run
+    for low, value, high in zip(t - walks.STEP, along, from_knot, strict=True):
+        both = 1.0 + 2**-0.5  # of N itself, and of N*D
+        assert -0.1 * both * high**2 / 2 < value < 0.0
+        assert value < -0.1 * max(low, 0.0) ** 2 / 2
+    smaller = columns.min(axis=0) / 100.0
+    assert drifting(smaller[None])[0, 0] == 0.0
+    assert walks.outward(1) == (True,)
+    assert walks.outward(2) == (True, True, True, False)
+    assert walks.direction_names(["N", "D"])[3] == "D per N"
+
+
+def test_runs_at_one_compute_leave_its_scale_to_the_prior():
+    """A bend along the ratio of tokens to parameters tells nothing of one along compute."""
+    N = np.geomspace(1e7, 1e9, 16)
+    loss = 2.5 * np.exp(0.02 * np.log10(N / 1e8) ** 2)
+    table = bs.read_runs({"N": N, "D": 1e18 / N, "loss": loss}).table
+    model = build_model(bs.load_law("chinchilla"), table, discrepancy="bend")
+    names = model.structure.bend.scales
+    assert names == ("sd(bend[N])", "sd(bend[D])", "sd(bend[N*D])", "sd(bend[D per N])")
+    (factor,) = model.structure.factors
+    assert factor.tied == (4, 4, 4, 4)
+    assert [factor.members(k) for k in factor.leaders][2] == [8, 9, 10, 11]
+    columns = model.arrays.columns
+    assert all(np.abs(columns[f"bend {k + 1}"]).max() < 1e-6 for k in (8, 9, 10, 11))
+    assert np.abs(columns["bend 13"]).max() > 0.1
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +216,7 @@ def test_a_fit_bends_where_nobody_says_and_decides_by_the_straight_law(bent_by_d
     fit = bs.fit(
         bs.load_law("chinchilla"), table, progress=False, strict=False, draws=300, warmup=300
     )
-    assert "sd(bend)" in bs.summary(fit).index
+    assert "sd(bend[N*D])" in bs.summary(fit).index
     row = bs.predict(fit, {"N": 1e9, "D": 2e10}).table.iloc[0]
     shares = [row[f"share_{part}"] for part in ("law", "bend", "run")]
     assert sum(shares) == pytest.approx(1.0)

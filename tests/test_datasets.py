@@ -11,6 +11,7 @@ import pytest
 
 from bayescale import datasets
 from bayescale.catalog import load_law
+from bayescale.dataset_collections import COLLECTIONS
 from bayescale.errors import BayescaleError, DataError
 from bayescale.rows import select_rows
 
@@ -61,6 +62,45 @@ def test_external_tables_say_how_to_get_them(
     monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path))
     with pytest.raises(BayescaleError, match=r"neither tidy/gadre_overtraining\.csv nor raw/scal"):
         datasets.load("gadre_evaluations")
+
+
+def test_collections_that_are_not_pinned_say_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("BAYESCALE_DATA", raising=False)
+    with pytest.raises(
+        BayescaleError, match=r"isoflops is not downloaded: .*tidy/isoflops\.csv.*Op"
+    ):
+        datasets.load("isoflops")
+    rows = (
+        "source,dataset,model,condition,experiment,tokens,params,budget,loss,outlier,reason",
+        "marin,comma,llama_2,,marin__comma__llama_2,1e9,1e9,6e18,3.5,False,none",
+        "marin,comma,llama_2,,marin__comma__llama_2,4e9,1.5e8,3e18,3.8,True,too_few_points",
+    )
+    file = tmp_path / "tidy" / "isoflops.csv"
+    file.parent.mkdir()
+    file.write_text("\n".join(rows), encoding="utf-8")
+    runs = datasets.read("isoflops", file, where="reason == 'none'")
+    assert runs.table[["N", "D", "C", "corpus", "family"]].iloc[0].tolist() == [
+        *(1e9, 1e9, 6e18, "comma", "marin__comma__llama_2")
+    ]
+    assert "was not compared with a pinned one of github.com/Open-Athena" in runs.notes[-1]
+    monkeypatch.setenv("BAYESCALE_DATA", str(tmp_path))
+    assert len(datasets.load("isoflops")) == 2
+    with pytest.raises(DataError, match="doesn't exist"):
+        datasets.read("isoflops", tmp_path / "none.csv")
+
+
+@needs_data
+@pytest.mark.parametrize("name", [one.name for one in COLLECTIONS if one.name != "isoflops"])
+def test_collections_are_read_as_their_cards_say(name: str) -> None:
+    file = Path(os.environ["BAYESCALE_DATA"]) / "tidy" / datasets.info(name).file
+    if not file.is_file():
+        pytest.skip(f"BAYESCALE_DATA has no {file.name}")
+    runs = datasets.load(name)
+    assert 0.1 * datasets.info(name).rows < len(runs) <= datasets.info(name).rows
+    assert runs.table[["N", "D", "C", "loss"]].gt(0).all(axis=None)
+    assert {"family", "corpus"} <= set(runs.table)
 
 
 def test_the_list_of_tables_says_whose_they_are() -> None:

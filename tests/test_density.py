@@ -41,6 +41,7 @@ CASES = {
     "bent": (GROUPED, 1, None, "t", None),
     "bent, crossed": ({**ALL_SHARED, "E": ["arch", "corpus"]}, 1, None, "t", None),
     "bent alone": ("complete", 1, None, "normal", None),
+    "bent frontier": ("complete", 2, 0.003, "frontier", None),
 }
 LAWS = {"not additive": "bottleneck", "no floor": "kaplan"}
 

@@ -24,9 +24,9 @@ walks bends drawn_laws
 catalog formula_laws optimum_many frontiers surfaces budgets regressions information criteria
 supports group_columns
 runs identifiability simplexes rows
-upstream dataset_tables dataset_files
+upstream dataset_collections dataset_tables dataset_files
 dataset_cards datasets templates
-places kernels gammas noise likelihoods
+places kernels gammas tails noise likelihoods
 model model_from_runs coordinates ridge density cholesky
 spreads settling quadratic geometry
 conditioned

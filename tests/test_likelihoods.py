@@ -227,7 +227,7 @@ def test_a_card_that_contradicts_itself(keys, said):
 def test_another_likelihood_must_fit_the_link():
     for name in LIKELIHOODS:
         response = Response("loss")
-        if name in ("t", "normal", "t+scale", "negative-binomial"):
+        if name in ("t", "normal", "t+scale", "frontier", "negative-binomial"):
             assert response.scattering(name).likelihood == name
         else:
             with pytest.raises(LawError, match=f"noise='{name}': {name} goes with the link"):

@@ -22,7 +22,7 @@ from bayescale.errors import BayescaleError
 
 TEXT = b"x,y,color,Model Size,Training FLOP,loss\n1,2,#fff,1e9,6e19,3.0\n4,5,#000,2e9,2e21,2.4\n"
 HERE = upstream.Upstream("someone/small", 40 * "a")
-REAL = [name for name, known in KNOWN.items() if not known.bundled]
+REAL = [name for name, known in KNOWN.items() if known.upstream is not None]
 SOURCES = (upstream.CHINCHILLA, upstream.GADRE, upstream.NSLPFN, upstream.MULTI_POWER)
 
 

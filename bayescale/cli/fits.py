@@ -72,7 +72,7 @@ def _of_a_fit(command: Callable[..., Answer]) -> Callable[..., Answer]:
                 help="Pooling that replaces the card's: alpha=family E=family,corpus; "
                 "or complete, or none.",
             ),
-            click.option("--noise", help="Noise that replaces the card's, as t or normal."),
+            click.option("--noise", help="Noise that replaces the card's: t, normal, frontier."),
             click.option(
                 "--on-failed",
                 type=click.Choice(["error", "drop"]),

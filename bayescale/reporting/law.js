@@ -60,7 +60,8 @@ const law = (() => {
     }
     return means.map((mean, i) => {
       const variance = noise.fixed[i] + noise.moving[i] * Math.exp(2 * noise.slope[i] * z);
-      return mean * Math.exp(Math.sqrt(variance) * noise.deviate[i]);
+      const height = noise.height ? noise.height[i] : 0;
+      return mean * Math.exp(Math.sqrt(variance) * noise.deviate[i] + height);
     });
   }
 

@@ -157,6 +157,7 @@ def _groups(
         slope = own.get("sigma_slope", np.zeros(few.shape))
         moving = own["sigma"] ** 2 if fit.model.edges is not None else np.zeros(few.shape)
         deviate = noise.tail.mixing(noises, rng, few.shape) * rng.standard_normal(few.shape)
+        height = noise.tail.height(noises, rng, few.shape)
         found.append(
             {
                 "label": " / ".join(labels.values()),
@@ -166,6 +167,7 @@ def _groups(
                     "moving": _rounded(moving),
                     "slope": _rounded(slope),
                     "deviate": _rounded(deviate),
+                    **({"height": _rounded(height)} if np.any(height) else {}),
                 },
                 "cost": _cost(rows),
             }

@@ -9,6 +9,8 @@
     python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
     python tests/studies/backtests.py measured FILE.csv         # what predictions say was measured
     python tests/studies/backtests.py scales FILE.csv           # results/bend_scales.csv
+    python tests/studies/backtests.py drift --store FOLDER      # results/bend_drift.csv
+    python tests/studies/backtests.py ablation FILE.csv ...     # results/backtests_ablation.csv
 
 A row is one split and method with the scores of `bayescale.scoring`. Tables are read from the
 folder that BAYESCALE_DATA names. The split ``extra:chinchilla`` stands in the tables and is left
@@ -18,6 +20,7 @@ out of the summary.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from itertools import pairwise, product
 from pathlib import Path
@@ -38,7 +41,10 @@ BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
 MEASURED = Path(__file__).parents[2] / "bayescale" / "data" / "measured_coverage.csv"
 DISTANCES = (0.0, 1.0, 2.0, 9.0)  # decades of compute beyond the runs
 FEWEST = 5  # data sets that a share is told of
-ENOUGH, MOST = 200.0, 1500  # effective draws of each fit, and draws a chain at most
+SUITE = {"min_ess": 200.0, "max_draws": 1500}  # effective draws a fit, draws a chain at most
+DRIFTS = (0.0, -0.5, -1.0, -1.5, -2.0, -3.0)
+DRIFT = record.RESULTS / "bend_drift.csv"
+ABLATION = record.RESULTS / "backtests_ablation.csv"
 SCALES = record.RESULTS / "bend_scales.csv"
 SUMMARY = record.RESULTS / "backtests_summary.csv"
 
@@ -98,17 +104,72 @@ def run_ours(given: argparse.Namespace) -> None:
     }
     table = record.read(given.out)
     done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
-    options |= {"min_ess": ENOUGH, "max_draws": MOST}
+    options |= SUITE
     todo = [split for split in wanted(given.dataset) if split.name not in done]
     for ladder in sorted({(split.dataset, split.ladder) for split in todo}):
         chosen = [split for split in todo if (split.dataset, split.ladder) == ladder]
-        said = methods.bayescale(chosen, given.seed, given.law, given.store, **options)
+        options |= {"law": given.law, "store": given.store}
+        said = methods.bayescale(chosen, given.seed, **options)
         for split, draws, density, about in said:
             row = {"method": given.name, **score(split, draws, density, given.seed), **about}
             row |= record.provenance(given.seed)
             table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
             record.write(given.out, table)
             print(f"{split.name}: 95% interval {row['coverage_95']:.0%}", flush=True)
+
+
+def tell_drift(given: argparse.Namespace) -> None:
+    """Scores of the stored fits with other drifts, and the drift that the other data sets choose.
+
+    A drift has no part in a fit, only in how a bend goes on beyond it. For each data set the one
+    is taken that has the least mean log CRPS over all others.
+    """
+    table = record.read(given.out)
+    done = set(table["dataset"]) if len(table) else set()
+    for dataset in given.dataset or sorted({split.dataset for split in splits()}):
+        chosen = [split for split in splits([dataset]) if split.kind == "ladder"]
+        if dataset in done or not chosen:
+            continue
+        options = {"store": given.store, "discrepancy": "bend", **SUITE}
+        rows = []
+        for split, fit, _ in methods.fits_of(chosen, given.seed, **options):
+            for drift in DRIFTS:
+                said = methods.foretell(methods.drifting(fit, drift), split, given.seed)
+                row = {"method": f"drift {drift:g}", **score(split, *said, given.seed)}
+                rows.append({**row, "drift": drift, **record.provenance(given.seed)})
+        table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+        record.write(given.out, table)
+    table = table[table["drift"].notna()]
+    crps = np.log(table.groupby(["dataset", "drift"])["crps"].mean().unstack("drift"))
+    if len(crps) < 2:
+        raise SystemExit("a drift is chosen across data sets: give two or more")
+    best = {d: crps.drop(index=d).mean().idxmin() for d in crps.index}
+    others = table[table["drift"] == table["dataset"].map(best)]
+    others = others.assign(method="drift that the others choose", drift=np.nan)
+    record.write(given.out, pd.concat([table, others], ignore_index=True))
+    print(f"all choose {crps.mean().idxmin():g}; leaving one out {sorted(set(best.values()))}")
+
+
+def tell_ablation(given: argparse.Namespace) -> None:
+    """Treatments side by side on the splits that all have: means over data sets."""
+    table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
+    table = table[~table["split"].str.startswith("extra:") & (table["kind"] == "ladder")]
+    held = [f"coverage_{p}" for p in (50, 80, 90, 95)]
+    scored = ["width_95", "crps", "interval_score_95"]
+    if given.method:
+        table = table[table["method"].isin(given.method)]
+    counts = table.groupby("split")["method"].nunique()
+    table = table[table["split"].map(counts) == table["method"].nunique()]
+    each = table.groupby(["method", "dataset"])[held + scored].mean()
+    found = each[held].groupby("method").mean()
+    for name in scored:  # geometric, since data sets differ in how hard they are
+        found[name] = np.exp(np.log(each[name]).groupby("method").mean())
+    found = found.loc[list(given.method or found.index)]
+    found.insert(0, "n_datasets", table["dataset"].nunique())
+    found.insert(1, "n_splits", table["split"].nunique())
+    found = found.rename_axis("treatment").reset_index()
+    record.write(given.out, found.assign(**record.provenance(0)))
+    print(found.round(4).to_string(index=False))
 
 
 def show_splits(given: argparse.Namespace) -> None:
@@ -170,13 +231,16 @@ def tell_measured(given: argparse.Namespace) -> None:
 
 
 def tell_scales(given: argparse.Namespace) -> None:
-    """The population of data sets' sd(bend), whole and without each, from training runs alone.
+    """The population of bends' scales over data sets, whole and without each, from training runs.
 
     Each split's posterior of the log scale, its prior divided out, is taken as normal; a data set
     weighs 1. Expectation and maximisation of a normal population's mean and sd.
     """
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
-    table = table[~table["split"].str.startswith("extra:") & table["log_scale"].notna()]
+    table = table[~table["split"].str.startswith("extra:") & table["log_scales"].notna()]
+    each = table["log_scales"].map(lambda said: list(json.loads(said).values())).explode()
+    ends = pd.DataFrame(each.tolist(), each.index, ["log_scale", "log_scale_sd"])
+    table = table[["dataset"]].join(ends)
     prior = Prior.parse(bends.PRIOR)
     mean, sd = prior.args
     told = np.maximum(table["log_scale_sd"] ** -2.0 - sd**-2.0, 1e-3).to_numpy()
@@ -184,7 +248,7 @@ def tell_scales(given: argparse.Namespace) -> None:
     rows = []
     for left_out in ("", *sorted(table["dataset"].unique())):
         use = (table["dataset"] != left_out).to_numpy()
-        weight = 1.0 / table[use].groupby("dataset")["split"].transform("size").to_numpy()
+        weight = 1.0 / table[use].groupby("dataset")["log_scale"].transform("size").to_numpy()
         weight = weight / weight.sum()
         at, wide = mean, sd
         for _ in range(500):
@@ -210,21 +274,27 @@ def main() -> None:
         ("summary", show_summary, SUMMARY),
         ("measured", tell_measured, MEASURED),
         ("scales", tell_scales, SCALES),
+        ("drift", tell_drift, DRIFT),
+        ("ablation", tell_ablation, ABLATION),
     ):
         one = commands.add_parser(name)
         one.set_defaults(verb=verb)
         if name != "splits":
             one.add_argument("--out", type=Path, default=out, required=out is None)
-        if name in ("summary", "measured", "scales"):
+        if name in ("summary", "measured", "scales", "ablation"):
             one.add_argument("tables", type=Path, nargs="+")
             one.add_argument("--kind", choices=("ladder", "curve"), help="only such splits")
             one.add_argument("--common", action="store_true", help="only splits that all have")
         else:
             one.add_argument("--dataset", action="append")
             one.add_argument("--seed", type=int, default=0)
+        if name == "ablation":
+            one.add_argument("--method", action="append", help="in this order")
         if name in ("baselines", "benchmark"):
             known = methods.BASELINES if name == "baselines" else methods.CURVE_FORMS
             one.add_argument("--method", action="append", choices=list(known))
+        if name == "drift":
+            one.add_argument("--store", required=True, help="folder of the fits of `ours`")
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
             for option in ("--law", "--noise", "--pool", "--discrepancy", "--store"):

@@ -6,7 +6,9 @@ and the log density of the observed log losses or None. One draw is a point with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ from numpy.typing import NDArray
 
 from backtest_parts.curve_forms import FORMS, forecast_curve
 from backtest_parts.suite import OrderedSplit
-from bayescale import pointfits
+from bayescale import Fit, pointfits
 from bayescale.baseline_forecasts import forecast
-from bayescale.bends import SCALE
+from bayescale.bends import is_scale
 
 Floats = NDArray[np.float64]
 Said = tuple[Floats, Floats | None]
@@ -80,14 +82,14 @@ BASELINES: dict[str, Method] = {
 }
 
 
-def bayescale(
+def fits_of(
     splits: Sequence[OrderedSplit],
     seed: int = 0,
     law: str | None = None,
     store: str | Path | None = None,
     **options: Any,
-) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
-    """Forecasts of many splits, those of one law through one `fit_many`.
+) -> Iterator[tuple[OrderedSplit, Fit, dict[str, Any]]]:
+    """Fits of many splits, those of one law through one `fit_many`.
 
     Parameters
     ----------
@@ -102,10 +104,9 @@ def bayescale(
     Yields
     ------
     tuple
-        Split, draws, log density, and the diagnostics of its fit (ok, max_rhat, ...).
+        Split, fit, and the fit's law and diagnostics (ok, max_rhat, ...).
     """
     import bayescale as bs
-    from bayescale.predictive_draws import log_predictive, loss_draws
 
     chosen = [(card_of(split, law), split) for split in splits]
     for name in dict.fromkeys(name for name, _ in chosen):
@@ -113,18 +114,42 @@ def bayescale(
         many = bs.fit_many(
             bs.load_law(name), [s.train for s in members], seed=seed, store=store, **options
         )
-        seen = many.table
         for place, split in enumerate(members):
-            fit = many[place]
-            draws = loss_draws(fit, split.hidden, kind="new-run", seed=seed)
-            density = log_predictive(fit, split.test)
             kept = ["ok", "max_rhat", "min_ess_bulk", "divergences"]
-            about = {"law": name, **seen.loc[place, kept].to_dict()}
-            posterior = fit.data["posterior"].dataset
-            if SCALE in posterior:
-                log_scale = np.log(posterior[SCALE].to_numpy())
-                about |= {"log_scale": log_scale.mean(), "log_scale_sd": log_scale.std()}
-            yield split, draws, density, about
+            yield split, many[place], {"law": name, **many.table.loc[place, kept].to_dict()}
+
+
+def foretell(fit: Fit, split: OrderedSplit, seed: int) -> tuple[Floats, Floats]:
+    """Draws of new runs' losses at the targets, and log densities of the observed log losses."""
+    from bayescale.predictive_draws import log_predictive, loss_draws
+
+    draws = loss_draws(fit, split.hidden, kind="new-run", seed=seed)
+    return draws, log_predictive(fit, split.test)
+
+
+def drifting(fit: Fit, drift: float) -> Fit:
+    """The same fit, whose bends drift otherwise beyond the runs."""
+    structure = fit.model.structure
+    bend = None if structure.bend is None else replace(structure.bend, drift=drift)
+    return replace(fit, model=replace(fit.model, structure=replace(structure, bend=bend)))
+
+
+def bayescale(
+    splits: Sequence[OrderedSplit], seed: int = 0, **options: Any
+) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
+    """Forecasts of many splits: split, draws, log density, and what is known of its fit.
+
+    Options are those of `fits_of`.
+    """
+    for split, fit, about in fits_of(splits, seed, **options):
+        posterior = fit.data["posterior"].dataset
+        scales = {str(n): np.log(posterior[n].to_numpy()) for n in posterior if is_scale(str(n))}
+        if scales:
+            ends = {
+                n: [round(float(f(v)), 5) for f in (np.mean, np.std)] for n, v in scales.items()
+            }
+            about |= {"log_scales": json.dumps(ends)}
+        yield split, *foretell(fit, split, seed), about
 
 
 def card_of(split: OrderedSplit, law: str | None) -> str:

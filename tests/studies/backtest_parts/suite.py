@@ -91,17 +91,17 @@ def splits_of(ladder: Ladder, table: pd.DataFrame) -> list[OrderedSplit]:
 def origins(ladder: Ladder, table: pd.DataFrame) -> list[float]:
     """The origins that the rule takes, of those that are admissible."""
     gap = GAP[ladder.kind]
-    admissible = [c for c in _costs(table) if _sides(table, c, gap) is not None]
+    admissible = [c for c in _costs(table) if sides(table, c, gap) is not None]
     places = [int(np.ceil(place * len(admissible))) - 1 for place in PLACES] if admissible else []
     return [admissible[i] for i in dict.fromkeys(places)]
 
 
 def split_at(ladder: Ladder, table: pd.DataFrame, origin: float) -> OrderedSplit:
     """Fit the runs up to an origin, predict those beyond the gap."""
-    sides = _sides(table, origin, GAP[ladder.kind])
-    if sides is None:
+    found = sides(table, origin, GAP[ladder.kind])
+    if found is None:
         raise ValueError(f"{ladder.dataset}, {ladder.name}: {origin:.4g} is no admissible origin")
-    train, test = sides
+    train, test = found
     return _split(ladder, train, test, f"C<={train['C'].max():.4g}")
 
 
@@ -127,7 +127,7 @@ def _costs(table: pd.DataFrame) -> list[float]:
     return costs[last].tolist()
 
 
-def _sides(
+def sides(
     table: pd.DataFrame, origin: float, gap: float
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     train = table[table["C"] <= origin]

@@ -1,0 +1,1 @@
+"""Parts of the study of real fits: tables, ordered splits, one fit and its scores."""
