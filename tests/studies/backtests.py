@@ -6,6 +6,7 @@
     python tests/studies/backtests.py baselines                 # results/backtests_baselines.csv
     python tests/studies/backtests.py benchmark                 # results/backtests_benchmark.csv
     python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
+    python tests/studies/backtests.py ours --benchmark --name default --out FILE.csv
     python tests/studies/backtests.py summary FILE.csv ...      # results/backtests_summary.csv
     python tests/studies/backtests.py measured FILE.csv         # what predictions say was measured
     python tests/studies/backtests.py scales FILE.csv           # results/bend_scales.csv
@@ -30,7 +31,13 @@ import pandas as pd
 import record
 from backtest_parts import methods
 from backtest_parts.scores import score, summarise
-from backtest_parts.suite import OrderedSplit, benchmark_splits, chinchilla_split, splits
+from backtest_parts.suite import (
+    DOMAINS,
+    OrderedSplit,
+    benchmark_splits,
+    chinchilla_split,
+    splits,
+)
 
 from bayescale import bends
 from bayescale.errors import BayescaleError
@@ -62,13 +69,20 @@ def run_baselines(given: argparse.Namespace) -> None:
 
 def run_benchmark(given: argparse.Namespace) -> None:
     """M1 to M4 on the curves of the benchmark, by its own division."""
-    domains = given.dataset or ["NMT", "LM", "BB", "IC"]
+    score_missing(given, curves(given.dataset), methods.CURVE_FORMS)
+    show_benchmark(record.read(given.out))
+
+
+def curves(domains: list[str] | None) -> list[OrderedSplit]:
+    """Curves of the benchmark's domains."""
     found = benchmark_splits()
-    curves = [split for domain in domains for split in found if split.ladder == domain]
-    score_missing(given, curves, methods.CURVE_FORMS)
-    table = record.read(given.out)
-    shown = ["n_test", "rmsle", "coverage_95", "width_95"]
-    print(table.groupby(["ladder", "method"])[shown].mean().to_string())
+    return [s for domain in domains or DOMAINS.values() for s in found if s.ladder == domain]
+
+
+def show_benchmark(table: pd.DataFrame) -> None:
+    """Means over the curves of each domain."""
+    shown = ["n_test", "rmsle", "log_score_y", "coverage_95", "width_95"]
+    print(table.groupby(["ladder", "method"])[shown].mean().round(4).to_string())
 
 
 def score_missing(
@@ -105,7 +119,8 @@ def run_ours(given: argparse.Namespace) -> None:
     table = record.read(given.out)
     done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
     options |= SUITE
-    todo = [split for split in wanted(given.dataset) if split.name not in done]
+    chosen = curves(given.dataset) if given.benchmark else wanted(given.dataset)
+    todo = [split for split in chosen if split.name not in done]
     for ladder in sorted({(split.dataset, split.ladder) for split in todo}):
         chosen = [split for split in todo if (split.dataset, split.ladder) == ladder]
         options |= {"law": given.law, "store": given.store}
@@ -116,6 +131,8 @@ def run_ours(given: argparse.Namespace) -> None:
             table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
             record.write(given.out, table)
             print(f"{split.name}: 95% interval {row['coverage_95']:.0%}", flush=True)
+    if given.benchmark:
+        show_benchmark(table)
 
 
 def tell_drift(given: argparse.Namespace) -> None:
@@ -297,6 +314,7 @@ def main() -> None:
             one.add_argument("--store", required=True, help="folder of the fits of `ours`")
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
+            one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
             for option in ("--law", "--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
     given = parser.parse_args()

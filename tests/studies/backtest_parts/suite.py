@@ -177,4 +177,4 @@ def benchmark_splits() -> list[OrderedSplit]:
     return found
 
 
-DOMAINS = {"image_classification": "IC", "nmt": "NMT", "lm": "LM", "bigbench": "BB"}
+DOMAINS = {"nmt": "NMT", "lm": "LM", "bigbench": "BB", "image_classification": "IC"}
