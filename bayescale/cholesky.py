@@ -37,17 +37,24 @@ def _inverse_in_numpy(matrix: np.ndarray) -> np.ndarray:
 def _eliminate(matrix: Array) -> Array:
     """Inverse factor by elimination, a column at a time over the whole batch.
 
-    On a CPU a library call a matrix costs more than the arithmetic, and can't be part of a kernel.
-    That is so up to `UNROLLED`; larger ones are the library's.
+    On a CPU a library call a matrix costs more than the arithmetic, can't be part of a kernel, and
+    where two threads run programs with such calls, XLA 0.10 may wait for ever. Matrices larger than
+    `UNROLLED` are halved: with blocks A, B below it and C, W has W_A, W_S of C - B A^-1 B' and
+    -W_S B A^-1 below.
     """
     import jax
     import jax.numpy as jnp
 
     size = matrix.shape[-1]
     if size > UNROLLED:
-        lower = jax.lax.linalg.cholesky(matrix)
-        unit = jnp.broadcast_to(jnp.eye(size), matrix.shape)
-        return jax.lax.linalg.triangular_solve(lower, unit, left_side=True, lower=True)
+        half = size // 2
+        first, below = matrix[..., :half, :half], matrix[..., half:, :half]
+        upper = _eliminate(first)
+        across = below @ jnp.swapaxes(upper, -1, -2)
+        lower = _eliminate(matrix[..., half:, half:] - across @ jnp.swapaxes(across, -1, -2))
+        corner = -(lower @ (across @ upper))
+        above = jnp.zeros((*matrix.shape[:-2], half, size - half))
+        return jnp.block([[upper, above], [corner, lower]])
 
     def remove(j: Any, at: tuple[Array, Array]) -> tuple[Array, Array]:
         left, inverse = at
