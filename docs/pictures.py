@@ -20,12 +20,14 @@ FEW = 6  # runs left of one family, to show what the others lend it
 
 
 def main() -> None:
-    """Fit the bundled ladder in four ways and draw what differs."""
+    """Fit the bundled ladder in five ways and draw what differs."""
     ladder = bs.datasets.load("ladder")
     law = bs.load_law(LAW)
     pooled = bs.fit(law, ladder, on_failed="drop", progress=False)
+    exact = bs.fit(law, ladder, discrepancy="none", on_failed="drop", progress=False)
     beyond(pooled)
     mean_and_run(pooled)
+    bend({"the law taken as true": exact, "a law that bends": pooled})
     budget(pooled)
     joint(pooled)
     pooling(law, ladder)
@@ -52,18 +54,40 @@ def beyond(fit: bs.Fit) -> None:
 
 def mean_and_run(fit: bs.Fit) -> None:
     """How both kinds of interval widen with compute."""
+    frame, factors = outward(fit)
+    widths(
+        [
+            ("one more run", loss_draws(fit, frame, kind="new-run")),
+            ("the law's value", loss_draws(fit, frame, kind="mean")),
+        ],
+        factors,
+        "mean_and_run",
+    )
+
+
+def bend(fits: dict[str, bs.Fit]) -> None:
+    """How the interval of the law's value widens where the law may be wrong, and where not."""
+    frame, factors = outward(next(iter(fits.values())))
+    said = [(words, loss_draws(fit, frame, kind="mean")) for words, fit in fits.items()]
+    widths(said[::-1], factors, "bend")
+
+
+def outward(fit: bs.Fit) -> tuple[pd.DataFrame, np.ndarray]:
+    """Targets of one family along compute, from the middle of its runs to far beyond them."""
     table = fit.runs.table[fit.runs.table["family"] == FAMILY]
     last = table.nlargest(1, "C").iloc[0]
     factors = np.geomspace(0.01, 1e3, 60)
     frame = pd.DataFrame(
         {"N": last["N"] * factors**0.5, "D": last["D"] * factors**0.5, "family": FAMILY}
     )
+    return frame, factors
+
+
+def widths(said: list[tuple[str, np.ndarray]], factors: np.ndarray, name: str) -> None:
+    """Widths of 95% intervals along compute."""
     figure, axes = blank()
-    for kind, colour, words in (
-        ("new-run", PALETTE[1], "one more run"),
-        ("mean", PALETTE[0], "the law's value"),
-    ):
-        low, high = np.quantile(loss_draws(fit, frame, kind=kind), [0.025, 0.975], axis=0)
+    for colour, (words, draws) in zip((PALETTE[1], PALETTE[0]), said, strict=True):
+        low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         axes.plot(factors, np.log(high / low), color=colour, label=words, lw=2)
     axes.axvspan(factors[0], 1, color="#eeeeee", zorder=0, label="inside the data")
     log_axis(axes.xaxis, "factor")
@@ -71,7 +95,7 @@ def mean_and_run(fit: bs.Fit) -> None:
     axes.set_ylabel("width of the 95% interval\n(log of the ratio of its ends)")
     axes.set_ylim(0, None)
     axes.legend(frameon=False)
-    save(figure, "mean_and_run")
+    save(figure, name)
 
 
 def budget(fit: bs.Fit) -> None:

@@ -224,3 +224,19 @@ def test_a_matrix_without_a_factor_spoils_no_other():
     found = inverse_cholesky(matrices, np)
     assert found[0] == pytest.approx(np.eye(3)) and found[2] == pytest.approx(0.5 * np.eye(3))
     assert np.isnan(found[1]).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 10, 11, 16, 23])
+def test_traced_factors_are_those_of_numpy_without_calls_of_a_library(size):
+    """Programs with LAPACK calls in two threads have waited for ever."""
+    import jax
+
+    half = np.random.default_rng(size).normal(size=(3, size, size))
+    matrices = half @ np.swapaxes(half, -1, -2) + np.eye(size)
+    with x64():
+        traced = jax.jit(lambda m: inverse_cholesky(m, jax.numpy))
+        lowered = traced.lower(matrices).as_text()
+        found, told = np.asarray(traced(matrices)), np.asarray(traced(-matrices))
+    assert "custom_call" not in lowered
+    assert found == pytest.approx(inverse_cholesky(matrices, np), rel=1e-10, abs=1e-12)
+    assert np.isnan(told).any(axis=(1, 2)).all()
