@@ -12,6 +12,7 @@ import pandas as pd
 from bayescale.averages import Average
 from bayescale.errors import DataError
 from bayescale.fitting import Fit
+from bayescale.other_texts import HELD_OUT, on_another_text
 from bayescale.prediction_words import (
     percent,
     sentences_of,
@@ -38,7 +39,7 @@ class Prediction:
         (log10 of compute over the largest fitted), and shares of the squared spread (of the middle
         68% of log responses) that sum to 1: ``share_law`` (parameters, a new group's among them),
         ``share_bend`` (what the law may do beyond its runs, where it bends), ``share_run`` (one
-        run's own deviation, in a "new-run").
+        run's own deviation, in a "new-run"), ``share_text`` (of another held-out text).
     draws : xarray.DataArray
         Losses, dims (sample, target).
     kind : str
@@ -78,6 +79,8 @@ def predict(
     prob: Iterable[float] = DEFAULT_PROB,
     new_groups: str = "error",
     seed: int = 0,
+    held_out: str = "same",
+    held_out_se: float | None = None,
 ) -> Prediction:
     """Predict the loss of runs that nobody has made.
 
@@ -97,6 +100,13 @@ def predict(
         "sample" draws a group that the fit has not seen from the population.
     seed : int
         Of the new runs' deviations.
+    held_out : {"same", "new"}
+        The text that the loss is measured on: the runs' own, whose sampling error all runs share
+        and which cancels between them, or another as long. That one's loss deviates from the law's
+        by sqrt(2) standard errors, the same for all targets on it (on the log of the loss).
+    held_out_se : float, optional
+        For "new": standard error of a loss on one text, as a share of the loss. Without it the
+        median of the runs' column ``loss_heldout_se`` over their losses, of each ``evaluation``.
 
     Returns
     -------
@@ -105,7 +115,8 @@ def predict(
     Raises
     ------
     DataError
-        For columns missing or not positive, or an unknown group.
+        For columns missing or not positive, an unknown group, or a new held-out text whose standard
+        error is not known.
 
     Notes
     -----
@@ -123,8 +134,15 @@ def predict(
     """
     frame = targets_frame(fit, targets)
     levels = _checked_levels(prob)
+    if held_out not in HELD_OUT:
+        raise DataError(f"held_out is 'same' or 'new', not {held_out!r}")
+    if held_out == "same" and held_out_se is not None:
+        raise DataError("held_out_se is the standard error of a new text: give held_out='new' too")
     with np.errstate(invalid="ignore"):  # where the law has no value, which is said below
-        (draws, log_draws), shares = drawn_with_shares(fit, frame, kind, new_groups, seed)
+        drawn, shares = drawn_with_shares(fit, frame, kind, new_groups, seed)
+        if held_out == "new":
+            drawn, shares = on_another_text(fit, frame, drawn, shares, held_out_se, seed)
+    draws, log_draws = drawn
     each = fit.fits.values() if isinstance(fit, Average) else [fit]
     positive = all(one.model.structure.response.positive for one in each)
     bad = ~np.all(np.isfinite(log_draws if positive else draws), axis=0)
@@ -146,9 +164,8 @@ def predict(
     table["decades_beyond"] = decades_beyond(fit, frame)
     table = table.assign(**{f"share_{name}": share for name, share in shares.items()})
     warnings = warnings_of(fit, table, draws, kind, max(levels))
-    return Prediction(
-        table, _labelled(draws), kind, sentences_of(fit, table, kind, max(levels)), warnings
-    )
+    sentences = sentences_of(fit, table, kind, max(levels), held_out == "new")
+    return Prediction(table, _labelled(draws), kind, sentences, warnings)
 
 
 def _checked_levels(prob: float | Iterable[float]) -> Sequence[float]:

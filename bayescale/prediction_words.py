@@ -121,7 +121,9 @@ def _narrow_warnings(fit: Fit, decades: np.ndarray, level: float) -> list[str]:
     )
 
 
-def sentences_of(fit: Fit | Average, table: pd.DataFrame, kind: str, level: float) -> list[str]:
+def sentences_of(
+    fit: Fit | Average, table: pd.DataFrame, kind: str, level: float, new_text: bool = False
+) -> list[str]:
     """One sentence for each row of a prediction's table."""
     name = percent(level)
     factors = list(fit.groups)
@@ -137,6 +139,7 @@ def sentences_of(fit: Fit | Average, table: pd.DataFrame, kind: str, level: floa
         at = ", ".join(
             f"{v.name}={short(float(row[v.column]))}" for v in fit.law.variables.values()
         )
+        at += ", on another text as long" if new_text else ""
         beyond = float(row["decades_beyond"])
         where = (
             f"{beyond:.1f} decades of compute beyond the data" if beyond > 0 else "inside the data"

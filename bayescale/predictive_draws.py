@@ -123,8 +123,8 @@ def drawn_with_shares(
         drawn = likelihood.draw(scatter, line, noise_rows(fit, frame), unit, rng)
     positive = fit.model.structure.response.positive
     ends = [one.log if positive else one.value for one in (mean, drawn)]
-    of_mean = np.clip(_spread(ends[0]) / np.maximum(_spread(ends[1]), 1e-300), 0.0, 1.0)
-    known, beyond = _spread(told), _spread(line - told)
+    of_mean = np.clip(spread(ends[0]) / np.maximum(spread(ends[1]), 1e-300), 0.0, 1.0)
+    known, beyond = spread(told), spread(line - told)
     share = known / np.maximum(known + beyond, 1e-300)
     shares = {"law": share * of_mean, "bend": (1.0 - share) * of_mean, "run": 1.0 - of_mean}
     if fit.model.structure.bend is None:
@@ -134,7 +134,7 @@ def drawn_with_shares(
     return drawn, shares
 
 
-def _spread(draws: np.ndarray) -> np.ndarray:
+def spread(draws: np.ndarray) -> np.ndarray:
     """Squared half width of the middle 68%: as a variance, but for tails of few degrees."""
     low, high = np.quantile(draws, [0.16, 0.84], axis=0)
     return np.square(0.5 * (high - low))

@@ -34,7 +34,7 @@ population_prior group_likelihood candidates scatter_freedom hierarchical_mode s
 prior_check beliefs elicitation published_priors
 adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
 symptoms fitting averages diagnostics storage shelf many_fits machine
-measured targets predictive_draws prediction_words prediction sensitivity what_changes
+measured targets predictive_draws other_texts prediction_words prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting
 mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables
 hypotheses replicates effects

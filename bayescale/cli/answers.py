@@ -51,6 +51,18 @@ _kind = click.option(
     show_default=True,
     help="What to do with a group the fit has not seen.",
 )
+@click.option(
+    "--held-out",
+    type=click.Choice(["same", "new"]),
+    default="same",
+    show_default=True,
+    help="The held-out text: the runs' own, or another as long.",
+)
+@click.option(
+    "--held-out-se",
+    type=float,
+    help="For a new text: standard error of a loss on one, as a share of the loss.",
+)
 @force_option
 @json_option
 def predict(
@@ -60,6 +72,8 @@ def predict(
     kind: str | None,
     prob: tuple[float, ...],
     new_groups: str,
+    held_out: str,
+    held_out_se: float | None,
     force: bool,
     as_json: bool,
 ) -> Answer:
@@ -76,12 +90,20 @@ def predict(
     else:
         wanted = pd.DataFrame(points(at, *columns_of(source)))
     result = prediction.predict(
-        source, wanted, kind=kind, prob=prob or _DEFAULT_PROBS, new_groups=new_groups
+        source,
+        wanted,
+        kind=kind,
+        prob=prob or _DEFAULT_PROBS,
+        new_groups=new_groups,
+        held_out=held_out,
+        held_out_se=held_out_se,
     )
     say(*result.warnings)
     rows = result.table.to_dict(orient="records")
     document = [
-        marked(_prediction_document({name: row[name] for name in wanted}, kind, row), forced)
+        marked(
+            _prediction_document({name: row[name] for name in wanted}, kind, held_out, row), forced
+        )
         for row in rows
     ]
     return Answer(document, lambda console: _show_prediction(console, result, forced))
@@ -103,10 +125,13 @@ def read_targets(path: str, fit: Fit) -> pd.DataFrame:
     return table
 
 
-def _prediction_document(at: dict[Any, Any], kind: str, row: dict[Any, Any]) -> dict[str, Any]:
+def _prediction_document(
+    at: dict[Any, Any], kind: str, held_out: str, row: dict[Any, Any]
+) -> dict[str, Any]:
     return {
         "at": at,
         "kind": kind,
+        "held_out": held_out,
         "median": row["median"],
         "mean_log": row["mean_log"],
         "sd_log": row["sd_log"],
