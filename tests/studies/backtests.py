@@ -114,7 +114,9 @@ def score_missing(
 def run_ours(given: argparse.Namespace) -> None:
     """Score bayescale at the given options under the given name."""
     options = {
-        k: v for k in ("noise", "pool", "discrepancy") if (v := getattr(given, k)) is not None
+        k: v
+        for k in ("noise", "pool", "discrepancy", "checkpoints")
+        if (v := getattr(given, k)) is not None
     }
     table = record.read(given.out)
     done = set(table.loc[table["method"] == given.name, "split"]) if len(table) else set()
@@ -317,6 +319,7 @@ def main() -> None:
             one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
             for option in ("--law", "--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
+            one.add_argument("--checkpoints", choices=("all",), help="a family's rows are one run")
     given = parser.parse_args()
     given.verb(given)
 

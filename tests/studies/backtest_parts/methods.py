@@ -99,7 +99,8 @@ def fits_of(
     store
         `fit_many`'s folder of finished fits.
     **options
-        For `fit_many`: pool, noise, prior, ...
+        For `fit_many`: pool, noise, prior, ... With ``checkpoints="all"`` the rows of a family are
+        readings of one run, else each is a run.
 
     Yields
     ------
@@ -111,9 +112,10 @@ def fits_of(
     chosen = [(card_of(split, law), split) for split in splits]
     for name in dict.fromkeys(name for name, _ in chosen):
         members = [split for own, split in chosen if own == name]
-        many = bs.fit_many(
-            bs.load_law(name), [s.train for s in members], seed=seed, store=store, **options
-        )
+        tables = [split.train for split in members]
+        if options.get("checkpoints") == "all":
+            tables = [replace(t, table=t.table.assign(run=t.table["family"])) for t in tables]
+        many = bs.fit_many(bs.load_law(name), tables, seed=seed, store=store, **options)
         for place, split in enumerate(members):
             kept = ["ok", "max_rhat", "min_ess_bulk", "divergences"]
             yield split, many[place], {"law": name, **many.table.loc[place, kept].to_dict()}
