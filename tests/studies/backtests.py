@@ -4,6 +4,7 @@
 
     python tests/studies/backtests.py splits                    # what there is
     python tests/studies/backtests.py baselines                 # results/backtests_baselines.csv
+    python tests/studies/backtests.py peers                     # results/backtests_peers.csv
     python tests/studies/backtests.py benchmark                 # results/backtests_benchmark.csv
     python tests/studies/backtests.py ours --name default --out FILE.csv [--noise normal]
     python tests/studies/backtests.py ours --benchmark --name default --out FILE.csv
@@ -29,7 +30,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import record
-from backtest_parts import methods
+from backtest_parts import methods, peers
 from backtest_parts.scores import score, summarise
 from backtest_parts.suite import (
     DOMAINS,
@@ -44,6 +45,7 @@ from bayescale.errors import BayescaleError
 from bayescale.priors import Prior
 
 OUT = record.RESULTS / "backtests_baselines.csv"
+PEERS = record.RESULTS / "backtests_peers.csv"
 BENCHMARK = record.RESULTS / "backtests_benchmark.csv"
 MEASURED = Path(__file__).parents[2] / "bayescale" / "data" / "measured_coverage.csv"
 DISTANCES = (0.0, 1.0, 2.0, 9.0)  # decades of compute beyond the runs
@@ -65,6 +67,15 @@ def wanted(datasets: list[str] | None) -> list[OrderedSplit]:
 def run_baselines(given: argparse.Namespace) -> None:
     """The usual baselines on the macro suite's splits."""
     score_missing(given, wanted(given.dataset), methods.BASELINES)
+
+
+def run_peers(given: argparse.Namespace) -> None:
+    """Other packages on the ladders, cheapest first; installed apart (see `peers`)."""
+    names = given.method or list(peers.PEERS)
+    for name in set(names) & set(peers.PACKAGES):
+        peers.required(name)
+    ladders = [split for split in wanted(given.dataset) if split.kind == "ladder"]
+    score_missing(given, sorted(ladders, key=lambda s: len(s.train)), peers.PEERS)
 
 
 def run_benchmark(given: argparse.Namespace) -> None:
@@ -285,10 +296,16 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Ordered backtests over public ladders.")
     commands = parser.add_subparsers(required=True)
+    known = {
+        "baselines": methods.BASELINES,
+        "benchmark": methods.CURVE_FORMS,
+        "peers": peers.PEERS,
+    }
     for name, verb, out in (
         ("splits", show_splits, None),
         ("baselines", run_baselines, OUT),
         ("benchmark", run_benchmark, BENCHMARK),
+        ("peers", run_peers, PEERS),
         ("ours", run_ours, None),
         ("summary", show_summary, SUMMARY),
         ("measured", tell_measured, MEASURED),
@@ -309,9 +326,8 @@ def main() -> None:
             one.add_argument("--seed", type=int, default=0)
         if name == "ablation":
             one.add_argument("--method", action="append", help="in this order")
-        if name in ("baselines", "benchmark"):
-            known = methods.BASELINES if name == "baselines" else methods.CURVE_FORMS
-            one.add_argument("--method", action="append", choices=list(known))
+        if name in known:
+            one.add_argument("--method", action="append", choices=list(known[name]))
         if name == "drift":
             one.add_argument("--store", required=True, help="folder of the fits of `ours`")
         if name == "ours":

@@ -46,7 +46,7 @@ def huber_parameters(split: OrderedSplit, seed: int) -> Said:
         fitted = pointfits.refit(points, best, counts)
         return np.array([points.surface(theta, np.nan).log_loss(*at) for theta in fitted])
 
-    return _by_family(split, seed, one), None
+    return by_family(split, seed, one), None
 
 
 def vpnls_residuals(split: OrderedSplit, seed: int) -> Said:
@@ -63,12 +63,12 @@ def vpnls_residuals(split: OrderedSplit, seed: int) -> Said:
         mean = surface.log_loss(*(test[c].to_numpy(float) for c in ("N", "D")))
         return mean + rng.choice(left, size=(1000, len(test)))
 
-    return _by_family(split, seed, one), None
+    return by_family(split, seed, one), None
 
 
 def curve_form(form: str, split: OrderedSplit, seed: int) -> Said:
     """M1 to M4 of each family's curve, with intervals of our making: see `curve_forms`."""
-    return _by_family(split, seed, partial(forecast_curve, form)), None
+    return by_family(split, seed, partial(forecast_curve, form)), None
 
 
 CURVE_FORMS: dict[str, Method] = {form: partial(curve_form, form) for form in FORMS}
@@ -165,7 +165,7 @@ def _points(rows: pd.DataFrame) -> pointfits.Points:
     return pointfits.Points.of(*(rows[c].to_numpy(float) for c in ("N", "D", "loss")))
 
 
-def _by_family(
+def by_family(
     split: OrderedSplit,
     seed: int,
     one: Callable[[pd.DataFrame, pd.DataFrame, np.random.Generator], Floats],
