@@ -268,6 +268,8 @@ def tell_scales(given: argparse.Namespace) -> None:
     """
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     table = table[~table["split"].str.startswith("extra:") & table["log_scales"].notna()]
+    if given.kind:
+        table = table[table["kind"] == given.kind]
     each = table["log_scales"].map(lambda said: list(json.loads(said).values())).explode()
     ends = pd.DataFrame(each.tolist(), each.index, ["log_scale", "log_scale_sd"])
     table = table[["dataset"]].join(ends)
