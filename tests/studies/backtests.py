@@ -222,6 +222,7 @@ def show_summary(given: argparse.Namespace) -> None:
     """Summarise tables of scores into one."""
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     macro = table[~table["split"].str.startswith("extra:") & table["crps"].notna()]
+    macro = macro[~macro["dataset"].isin(given.without)]
     if given.kind:
         macro = macro[macro["kind"] == given.kind]
     if given.common:
@@ -323,6 +324,7 @@ def main() -> None:
             one.add_argument("tables", type=Path, nargs="+")
             one.add_argument("--kind", choices=("ladder", "curve"), help="only such splits")
             one.add_argument("--common", action="store_true", help="only splits that all have")
+            one.add_argument("--without", action="append", default=[], help="a data set")
         else:
             one.add_argument("--dataset", action="append")
             one.add_argument("--seed", type=int, default=0)
