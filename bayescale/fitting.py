@@ -100,6 +100,15 @@ class Fit:
         """Grouping columns and their levels, as fitted."""
         return {f.name: list(f.levels) for f in self.model.structure.grouping}
 
+    @property
+    def combinations(self) -> list[dict[str, str]]:
+        """Labels by grouping column of every combination that has runs; one, empty, without."""
+        names = [factor.name for factor in self.model.structure.factors]
+        return [
+            {name: str(label) for name, label in zip(names, labels, strict=True) if name}
+            for labels in self.model.groups
+        ]
+
     @cached_property
     def straight(self) -> Fit:
         """The law fitted without bends, for questions of where an optimum lies.

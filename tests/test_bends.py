@@ -303,3 +303,15 @@ def test_weights_are_settled_by_what_the_law_leaves_over():
         other, _ = unwhiten(structure, moved, quadratic, np)
         lost = top - float(log_posterior(structure, other, inputs, np))
         assert lost == pytest.approx(0.5 * away, rel=0.15)
+
+
+@pytest.mark.slow
+def test_runs_of_one_family_are_drawn_and_reported(fits, tmp_path):
+    """A bend has a factor without a name, which is no grouping column."""
+    fit = fits["bend"]
+    assert fit.combinations == [{}]
+    plot = bs.plots.plot_fit(fit, targets={"N": 1e10})
+    assert {"run", "target"} <= set(plot.data["what"])
+    page = tmp_path / "report.html"
+    bs.report(fit, to=page)
+    assert "sd(bend)" in page.read_text(encoding="utf-8")

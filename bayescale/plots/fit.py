@@ -141,11 +141,10 @@ def _gather(
     runs = fit.runs.table
     wanted = None if targets is None else _predicted(fit, targets, prob)
     parts = []
-    for labels in fit.model.groups:
-        whole = " / ".join(labels)
+    for known in fit.combinations:
+        whole = " / ".join(known.values())
         rows = runs[group_labels(runs, factors) == whole]
         lines = lines_of(fit, rows, x)
-        known = dict(zip(factors, labels, strict=True))
         made = [lines.complete(rows).assign(what="run", loss=rows[response])]
         if wanted is not None:
             made.append(lines.complete(wanted[group_labels(wanted, factors) == whole]))

@@ -123,10 +123,9 @@ def usual_targets(fit: Fit) -> pd.DataFrame | None:
 
 def groups(fit: Fit) -> list[tuple[dict[str, str], pd.DataFrame]]:
     """Labels and rows of every group of the fit, the largest compute first."""
-    table, factors = fit.runs.table, list(fit.groups)
+    table = fit.runs.table
     found = []
-    for labels in fit.model.groups:
-        named = dict(zip(factors, map(str, labels), strict=True))
+    for named in fit.combinations:
         inside = np.ones(len(table), dtype=bool)
         for name, label in named.items():
             inside &= group_labels(table, name) == label
