@@ -155,7 +155,7 @@ def build_model(
         if not own:
             factor_levels[""] = ("",)
         variables = tuple(logged_columns(law))
-        bend = Bend(tuple(factor_levels)[-1:], variables, _floor(law))
+        bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law))
         if one_scale:
             bend = replace(bend, one_scale=True, drift=0.0)
     parameters = [
@@ -235,10 +235,10 @@ def default_discrepancy(law: Law, checkpoints: str = "final") -> str:
     logged = logged_columns(law)
     plain = law.response.likelihood in CONTINUOUS and len(logged) == len(law.variables)
     plain = plain and checkpoints == "final"
-    return "bend" if plain and 0 < len(logged) <= MOST_BENT and _floor(law) else "none"
+    return "bend" if plain and 0 < len(logged) <= MOST_BENT and floor_of(law) else "none"
 
 
-def _floor(law: Law) -> str | None:
+def floor_of(law: Law) -> str | None:
     """The parameter that stands under the law's other terms, on the line of log loss."""
     trade = find_trade(law) if law.response.link == "log" else None
     return None if trade is None else list(law.parameters)[trade[0]]

@@ -19,13 +19,16 @@ from bayescale.errors import BayescaleError
 from bayescale.files import seal_holds, sealed, write_whole
 from bayescale.fitting import Fit, correlates, noise_pool
 from bayescale.law import Law
-from bayescale.model import Model
-from bayescale.model_from_runs import build_model
+from bayescale.model import Structure
+from bayescale.model_from_runs import build_model, floor_of
 from bayescale.runs import Runs
 from bayescale.sampling import Settings
 
 FORMAT = 2
-BENDS = "above the floor, a scale for each direction"  # how a law bends; older files' differ
+# How a law bends; files from before say the second, or nothing and mean the third.
+BENDS = "above the floor, a scale for each direction"
+ONE_SCALE = "above the floor, weights first"
+WHOLE = "of the whole loss, weights first"
 VERSIONED = ("bayescale", "jax", "numpyro", "arviz-base", "numpy", "xarray")
 
 
@@ -106,7 +109,7 @@ def _packed(fit: Fit) -> xr.DataTree:
         "noise": fit.model.structure.noise_name,
         "noise_pool": noise_pool(fit.model.structure),
         "discrepancy": "none" if fit.model.structure.bend is None else "bend",
-        "bends": BENDS,
+        "bends": _bends(fit),
         "checkpoints": "all" if fit.model.structure.serial else "final",
         "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),
@@ -229,8 +232,11 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
         correlate=meta["correlate"],
         one_scale=meta.get("bends") != BENDS,
     )
+    if meta.get("bends", WHOLE) == WHOLE and model.structure.bend is not None:
+        whole = replace(model.structure.bend, floor=None)
+        model = replace(model, structure=replace(model.structure, bend=whole))
     if "bends" not in meta:
-        model, tree = _older_bends(model, tree)
+        tree = _weights_first(model.structure, tree)
     tree.attrs = {"made_with": json.dumps(meta["versions"])}
     fit = Fit(
         law=law,
@@ -249,12 +255,18 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
     return fit
 
 
-def _older_bends(model: Model, tree: xr.DataTree) -> tuple[Model, xr.DataTree]:
-    """A fit whose bends were of the whole loss, their weights behind the group effects."""
-    structure = model.structure
+def _bends(fit: Fit) -> str:
+    """How the fit's law bends, for a reader to build the same model."""
+    bend = fit.model.structure.bend
+    if bend is None or not bend.one_scale:
+        return BENDS
+    return ONE_SCALE if bend.floor is not None or floor_of(fit.law) is None else WHOLE
+
+
+def _weights_first(structure: Structure, tree: xr.DataTree) -> xr.DataTree:
+    """Coordinates of a fit whose bends' weights stood behind the group effects."""
     if structure.bend is None:
-        return model, tree
-    whole = replace(structure, bend=replace(structure.bend, floor=None))
+        return tree
     stored = tree["coordinates"].to_dataset()
     for factor in structure.factors:
         for name, n in ((f"effects_{factor.name}", factor.weights), (f"log_sd_{factor.name}", 1)):
@@ -263,7 +275,7 @@ def _older_bends(model: Model, tree: xr.DataTree) -> tuple[Model, xr.DataTree]:
                 stored[name] = (stored[name].dims, moved)
     tree = tree.copy()
     tree["coordinates"] = xr.DataTree(stored)
-    return replace(model, structure=whole), tree
+    return tree
 
 
 def _check_draws(path: Path, fit: Fit) -> None:

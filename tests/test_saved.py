@@ -33,6 +33,14 @@ def test_an_old_file_opens_and_answers_as_it_did(name):
     assert {k: float(row[k]) for k in told["answers"]} == pytest.approx(told["answers"], rel=1e-9)
 
 
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+def test_an_old_file_saved_again_answers_as_it_did(name, tmp_path):
+    told = ANSWERS[name]
+    fit = bs.load(bs.save(bs.load(SAVED / name), tmp_path / "fit.nc"))
+    row = bs.predict(fit, told["at"]).table.iloc[0]
+    assert {k: float(row[k]) for k in told["answers"]} == pytest.approx(told["answers"], rel=1e-9)
+
+
 def test_files_before_seals_still_open_and_saving_seals_them(tmp_path):
     old = SAVED / "families_0.1.0_unsealed.nc"
     assert seal_holds(old) is None

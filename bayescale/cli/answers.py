@@ -131,7 +131,7 @@ def _prediction_document(
     return {
         "at": at,
         "kind": kind,
-        "held_out": held_out,
+        **({"held_out": held_out} if held_out != "same" else {}),
         "median": row["median"],
         "mean_log": row["mean_log"],
         "sd_log": row["sd_log"],

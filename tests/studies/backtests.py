@@ -136,8 +136,11 @@ def run_ours(given: argparse.Namespace) -> None:
     todo = [split for split in chosen if split.name not in done]
     for ladder in sorted({(split.dataset, split.ladder) for split in todo}):
         chosen = [split for split in todo if (split.dataset, split.ladder) == ladder]
-        options |= {"law": given.law, "store": given.store}
-        said = methods.bayescale(chosen, given.seed, **options)
+        options["store"] = given.store
+        if len(given.law) > 1:
+            said = methods.mixed(chosen, given.law, given.seed, **options)
+        else:
+            said = methods.bayescale(chosen, given.seed, law=(*given.law, None)[0], **options)
         for split, draws, density, about in said:
             row = {"method": given.name, **score(split, draws, density, given.seed), **about}
             row |= record.provenance(given.seed)
@@ -337,8 +340,9 @@ def main() -> None:
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
             one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
-            for option in ("--law", "--noise", "--pool", "--discrepancy", "--store"):
+            for option in ("--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
+            one.add_argument("--law", action="append", default=[], help="several: equal weights")
             one.add_argument("--checkpoints", choices=("all",), help="a family's rows are one run")
     given = parser.parse_args()
     given.verb(given)

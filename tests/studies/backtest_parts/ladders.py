@@ -17,7 +17,7 @@ import pandas as pd
 
 SURFACE = ("chinchilla", "bottleneck", "overtraining")
 TWO_SCALES = ("chinchilla", "bottleneck")  # the second scale is no count of tokens
-CURVE = ("power_law",)
+CURVE = ("power_law", "m4")
 POINTS = 40  # of a learning curve, at equal steps in log x
 
 Reader = Callable[[pd.DataFrame], pd.DataFrame]

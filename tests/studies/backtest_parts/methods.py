@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backtest_parts.curve_forms import FORMS, forecast_curve
+from backtest_parts.ladders import CURVE
 from backtest_parts.suite import OrderedSplit
 from bayescale import Fit, pointfits
 from bayescale.baseline_forecasts import forecast
@@ -136,6 +137,28 @@ def drifting(fit: Fit, drift: float) -> Fit:
     return replace(fit, model=replace(fit.model, structure=replace(structure, bend=bend)))
 
 
+def mixed(
+    splits: Sequence[OrderedSplit], laws: Sequence[str], seed: int = 0, **options: Any
+) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
+    """Forecasts by several laws with equal weights, the same number of draws of each.
+
+    As `bayescale` gives them. The weights are not learnt: readings of one curve have no blocks to
+    learn them from, and equal ones stand in the table beside any others.
+    """
+    found: dict[str, list[tuple[Floats, Floats, dict[str, Any]]]] = {s.name: [] for s in splits}
+    for law in laws:
+        for split, draws, density, about in bayescale(splits, seed, law=law, **options):
+            found[split.name].append((draws, density, about))
+    for split in splits:
+        each = found[split.name]
+        size = min(len(draws) for draws, _, _ in each)
+        kept = [np.linspace(0, len(draws) - 1, size).astype(int) for draws, _, _ in each]
+        draws = np.concatenate([one[0][k] for one, k in zip(each, kept, strict=True)])
+        density = np.concatenate([one[1][k] for one, k in zip(each, kept, strict=True)])
+        ok = all(about["ok"] for _, _, about in each)
+        yield split, draws, density, {"law": " + ".join(a["law"] for _, _, a in each), "ok": ok}
+
+
 def bayescale(
     splits: Sequence[OrderedSplit], seed: int = 0, **options: Any
 ) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
@@ -158,7 +181,7 @@ def card_of(split: OrderedSplit, law: str | None) -> str:
     """Name of the card for a split."""
     own = law if law is not None and law in split.laws else split.law
     constant = split.train.table[["N", "D"]].nunique().min() < 2
-    return "power_law" if constant else own
+    return own if own in CURVE or not constant else "power_law"
 
 
 def _points(rows: pd.DataFrame) -> pointfits.Points:
