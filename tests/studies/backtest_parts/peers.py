@@ -97,17 +97,8 @@ def mixle_posterior(train: pd.DataFrame, test: pd.DataFrame, rng: np.random.Gene
     fit = fit_scaling_law(records, seed=0)
     points = test[["N", "D"]].to_numpy(float)
     draws = np.stack([fit.predict_samples(n, d) for n, d in points], axis=1)
-    sigma = np.exp(fit.samples("log_sigma")) if _has(fit, "log_sigma") else fit.samples("sigma")
-    draws = draws + np.asarray(sigma)[:, None] * rng.standard_normal(draws.shape)
+    draws = draws + np.asarray(fit.samples("sigma"))[:, None] * rng.standard_normal(draws.shape)
     return np.log(np.maximum(draws, 1e-12))
-
-
-def _has(fit: object, name: str) -> bool:
-    try:
-        fit.samples(name)
-    except (KeyError, ValueError):
-        return False
-    return True
 
 
 def _peer(name: str, one, split: OrderedSplit, seed: int) -> Said:
