@@ -17,8 +17,10 @@ Array = Any
 Equation = Callable[[Array, Array], Array]
 
 HALVINGS = 120  # of a bracket, by bisection: to the last bit wherever the root lies
-STEPS = 100  # of the compiled search, which is usually done after ten
-EVERY = 3  # every third step halves, so that none converges slowly
+STEPS = 100  # of the compiled search
+USUAL = 12  # after which it is mostly done
+FAR = 740.0  # log odds of the smallest positive number
+CLOSE = 1e-7  # in log odds, where the search ends: two more steps leave 1e-28
 
 
 def root(
@@ -86,28 +88,40 @@ def _value_and_slope(equation: Equation, y: Array, inputs: Array, xp: ModuleType
     return jax.jvp(lambda at: equation(at, inputs), (y,), (xp.ones_like(y),))
 
 
+def _between(low: Array, high: Array, t: Array, xp: ModuleType) -> tuple[Array, Array]:
+    """The place between two bounds at a log odds t, and its slope in t."""
+    odds = xp.exp(-xp.abs(t))
+    near = (high - low) * odds / (1.0 + odds)  # from the nearer bound, to all its digits
+    return xp.where(t < 0, low + near, high - near), near / (1.0 + odds)
+
+
 def _searched(equation: Equation, low: Array, high: Array, inputs: Array, xp: ModuleType) -> Array:
-    """Newton's steps where they stay inside the bracket, halvings elsewhere."""
+    """Newton's steps in log odds between the bounds, halvings where they leave the bracket.
+
+    An equation with logarithms of both distances is nearly straight there. Where it is not done
+    after a dozen steps, every other step halves.
+    """
     from jax import lax
 
-    a, b, rises, crosses = _sides(equation, low, high, inputs, xp)
-    tiny = 4.0 * np.finfo(float).eps
+    low, high, rises, crosses = _sides(equation, low, high, inputs, xp)
 
     def step(state: tuple) -> tuple:
-        a, b, y, count, _ = state
+        a, b, t, count, _ = state
+        y, stretch = _between(low, high, t, xp)
         value, slope = _value_and_slope(equation, y, inputs, xp)
         below = (value < 0) == rises
-        a, b = xp.where(below, y, a), xp.where(below, b, y)
-        newton = y - value / slope
-        middle = 0.5 * (a + b)
-        inside = (newton > a) & (newton < b) & (count % EVERY != EVERY - 1)
-        new = xp.where(inside, newton, middle)
-        still = (xp.abs(new - y) > tiny * xp.abs(new)) & (b - a > tiny * xp.abs(b)) & crosses
-        return a, b, new, count + 1, xp.any(still & (value != 0))
+        a, b = xp.where(below, t, a), xp.where(below, b, t)
+        newton = t - value / (slope * stretch)
+        good = (newton >= a) & (newton <= b) & ((count < USUAL) | (count % 2 == 0))
+        middle = xp.sinh(0.5 * (xp.arcsinh(a) + xp.arcsinh(b)))
+        new = xp.where(value == 0, t, xp.where(good, newton, middle))
+        still = (xp.abs(new - t) > CLOSE) & crosses
+        return a, b, new, count + 1, xp.any(still)
 
-    start = (a, b, 0.5 * (a + b), 0, True)
-    _, _, y, _, _ = lax.while_loop(lambda s: s[4] & (s[3] < STEPS), step, start)
-    return xp.where(crosses, y, np.nan)
+    ends = xp.full(low.shape, FAR)
+    start = (-ends, ends, xp.zeros(low.shape), 0, True)
+    _, _, t, _, _ = lax.while_loop(lambda s: s[4] & (s[3] < STEPS), step, start)
+    return xp.where(crosses, _between(low, high, t, xp)[0], np.nan)
 
 
 def _differentiable(equation: Equation, found: Array, inputs: Array) -> Array:

@@ -22,6 +22,8 @@ from bayescale.supports import response_faults, trial_faults, variable_faults
 if TYPE_CHECKING:
     from bayescale.law import Law
 
+DIGITS = 6  # in which two runs of one configuration don't agree by chance
+
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -119,6 +121,8 @@ def select_rows(
         raise DataError(f"{runs.source} can't be fitted with law {law.name!r}", tuple(faults))
     last_only = _final if checkpoints == "final" else _series
     table = last_only(table, groups, runs.source, notes)
+    if checkpoints == "final" and not law.response.counted:
+        table = _without_copies(table, [*variables.values(), *groups], response, notes)
     plain = {name: c for name, c in variables.items() if law.variables[name].kind != KIND}
     refuse_unidentified(table, law, runs.source, plain)
     notes += identifiability_notes(table, law, plain)
@@ -218,6 +222,28 @@ def _final(
             f"one row a run is fitted: {left} earlier checkpoints of {several} runs are left out"
         )
     return kept
+
+
+def _without_copies(
+    table: pd.DataFrame, keys: Sequence[str], response: str, notes: list[str]
+) -> pd.DataFrame:
+    """Count a run once that is listed twice: one configuration, one loss to its last digit.
+
+    Repeated runs scatter; copies would say that they don't. Of losses with few digits nothing is
+    known: two runs may well agree in them.
+    """
+    keys = [k for k in dict.fromkeys([*keys, "evaluation", response]) if k in table]
+    fine = table[response].map(lambda loss: float(f"{loss:.{DIGITS - 1}g}") != loss)
+    copies = fine & table.duplicated(keys)
+    if not copies.any():
+        return table
+    rows = table.index[fine & table.duplicated(keys, keep=False)].tolist()
+    notes.append(
+        f"warning: {cols.rows_text(rows[:10])}{', ...' if len(rows) > 10 else ''} agree in "
+        f"{', '.join(keys)} to the last digit: taken as copies of {len(rows) - copies.sum()} runs, "
+        f"{copies.sum()} left out"
+    )
+    return table[~copies]
 
 
 def _series(

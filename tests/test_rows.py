@@ -197,3 +197,24 @@ def test_nothing_is_sorted(law: Law) -> None:
     shuffled = grid().sample(frac=1, random_state=3)
     chosen = select_rows(read_runs(shuffled), law)
     assert chosen.table["run"].tolist() == shuffled["run"].tolist()
+
+
+def test_a_run_listed_twice_counts_once(law: Law) -> None:
+    """Copies have no scatter between them, and would say that repeated runs don't either."""
+    table = pd.concat([grid(), grid().iloc[[2, 5]].assign(run=["again", "and again"])])
+    chosen = select_rows(read_runs(table), law)
+    assert chosen.table.index.tolist() == list(range(1, 10))
+    assert said(chosen, "rows 3, 6, 10, 11 agree in N, D, loss to the last digit: taken as copies")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": lambda t: t["loss"].round(3)},  # two runs may agree in so few digits
+        {"loss": lambda t: t["loss"] * (1 + 1e-7 * np.arange(len(t)))},
+        {"evaluation": lambda t: [f"set {i}" for i in range(len(t))]},
+    ],
+)
+def test_repeated_runs_are_no_copies(law: Law, change: dict) -> None:
+    table = pd.concat([grid(), grid().iloc[[2]].assign(run="again")]).assign(**change)
+    assert len(select_rows(read_runs(table), law).table) == 10

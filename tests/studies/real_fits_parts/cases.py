@@ -20,6 +20,7 @@ from real_fits_parts import tables
 
 TENTH = 0.1
 FEWEST = 3  # targets
+MIXED = 0.75  # share of prose of fitted mixtures
 ALL = {"checkpoints": "all"}
 
 
@@ -108,6 +109,16 @@ def along_schedules() -> Divided:
     )
 
 
+def along_shares() -> Divided:
+    """Fit mixtures with up to three quarters of prose; predict prose alone."""
+    table = tables.own_mixtures()
+    pure = table["r_prose"] > MIXED
+    return Divided(
+        table[~pure].reset_index(drop=True),
+        {f"prose<={MIXED:g}, targets of prose alone": table[pure].reset_index(drop=True)},
+    )
+
+
 def of_task(task: tasks.Task) -> Divided:
     """A pool of ScaleBench without the tenth of highest cost of each group, as `scalebench.py`."""
     train, test = task.read(data_folder() / "scalebench")
@@ -192,22 +203,14 @@ def cases() -> list[Case]:
             for law in ("lr_annealing", "multi_power")
         ),
         Case("own_repeats", "data_constrained", partial(ordered, tables.own_repeats)),
-        *(
-            Case(
-                "own_mixtures",
-                "optimal_mixtures",
-                partial(divide, tables.own_mixtures),
-                partial(_own_mixtures_law),
-            )
-            for divide in (ordered, dearest_tenth)
-        ),
+        Case("own_mixtures", "data_mixing", along_shares, partial(_own_mixtures_law)),
         *(_task_case(task) for task in tasks.TASKS),
         *(_further_case(name, law) for name, law in FURTHER),
     ]
 
 
 def _own_mixtures_law() -> Law:
-    return catalog.load_law("optimal_mixtures").with_index(domain=["prose", "code"])
+    return catalog.load_law("data_mixing").with_index(domain=["prose", "code"])
 
 
 def _task_case(task: tasks.Task) -> Case:

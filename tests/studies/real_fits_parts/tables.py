@@ -158,8 +158,12 @@ def own_repeats() -> pd.DataFrame:
 
 
 def own_mixtures() -> pd.DataFrame:
-    """Ends of runs on mixtures, two rows each: what they are worth on prose and on code."""
+    """Ends of runs on mixtures, two rows each: what they are worth on prose and on code.
+
+    All runs have as many tokens; a size's losses on one text are a domain of their own.
+    """
     t = own("ladder_mixtures")
     shares = {"r_prose": t["prose_share"], "r_code": 1.0 - t["prose_share"]}
-    t = t.assign(domain=t["evaluation"], family=t["evaluation"], **shares)
+    domain = t["evaluation"] + " at " + t["N"].map("{:.0e}".format)
+    t = t.assign(domain=domain, family=domain, **shares)
     return t[["run", "family", "domain", "evaluation", "N", "D", "C", *shares, "loss"]]
