@@ -47,7 +47,7 @@ def as_it_is(function: Callable) -> Callable:
     return function
 
 
-def compile_small(build: Callable[[Wrap], Callable], *arguments: Any) -> Any:
+def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: bool = True) -> Any:
     """Compile ``build(wrap)`` for these arguments; `wrap` makes one kernel of a function, or not.
 
     Parameters
@@ -56,12 +56,14 @@ def compile_small(build: Callable[[Wrap], Callable], *arguments: Any) -> Any:
         Gives the function to compile; parts that it wraps become single kernels where XLA can.
     *arguments
         Trees of arrays of the shapes to compile for.
+    kernels : bool
+        Whether `wrap` makes kernels at all.
     """
     import jax
 
     if jax.default_backend() != "cpu":
         return jax.jit(build(as_it_is)).lower(*arguments).compile()
-    for wrap in (one_kernel, as_it_is):
+    for wrap in (one_kernel, as_it_is) if kernels else (as_it_is,):
         lowered = jax.jit(build(wrap)).lower(*arguments)
         for options in _OPTIONS:
             try:

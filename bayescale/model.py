@@ -23,6 +23,7 @@ from bayescale.responses import Response
 from bayescale.walks import Walk
 
 FEW_LEVELS = 5
+MOST_WEIGHTS = 16  # of a bend, in a program that is made of kernels
 
 Coordinate = Parameter | NoiseParameter | Slope | Weight
 
@@ -133,6 +134,15 @@ class Structure:
     @property
     def size(self) -> int:
         return len(self.parameters)
+
+    @property
+    def kernels(self) -> bool:
+        """Whether XLA makes kernels of its programs.
+
+        Of bends of three variables (27 weights) it takes minutes, and where two factors cross XLA
+        0.10.2 ends the process.
+        """
+        return self.bend is None or sum(self.bend.weights) <= MOST_WEIGHTS
 
     @cached_property
     def trade(self) -> tuple[int, tuple[int, ...]] | None:

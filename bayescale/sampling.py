@@ -147,7 +147,7 @@ def _compile(structure: Structure, data: dict, chains: int, shared: bool, schedu
     size = layout(structure).size
     state = nuts.start(np.zeros((chains, size)), FIRST_STEP)
     chances = nuts.Chance(np.zeros((PIECE, chains, size)), np.zeros((PIECE, chains, 3)))
-    return compile_small(build, state, chances, data, schedule)
+    return compile_small(build, state, chances, data, schedule, kernels=structure.kernels)
 
 
 def prepare(structure: Structure, inputs: dict) -> float:

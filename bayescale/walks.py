@@ -18,6 +18,7 @@ import numpy as np
 from bayescale.links import Link
 
 FEW, MANY = 4, 8  # weights of a direction among several, and of the only one
+FEWER, CROWD = 3, 4  # of each, where there are more directions than that
 SHARED = 10  # weights of directions that have one scale
 MOST_PAIRED = 3  # variables whose sums and differences are directions, too
 STEP = 0.125  # decades between a path's knots
@@ -62,7 +63,9 @@ def outward(variables: int) -> tuple[bool, ...]:
 
 def weights_of(directions: int) -> tuple[int, ...]:
     """How many weights each direction has."""
-    return (MANY,) if directions == 1 else (FEW,) * directions
+    if directions == 1:
+        return (MANY,)
+    return (FEW if directions <= CROWD else FEWER,) * directions
 
 
 def covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from bayescale import bends, walks
 from bayescale.density import log_posterior
 from bayescale.errors import BayescaleError
 from bayescale.geometry import unwhiten
+from bayescale.group_likelihood import group_terms
 from bayescale.model_from_runs import build_model, default_discrepancy
 from bayescale.quadratic import layout
 from bayescale.starts import find_starts
@@ -315,3 +316,24 @@ def test_runs_of_one_family_are_drawn_and_reported(fits, tmp_path):
     page = tmp_path / "report.html"
     bs.report(fit, to=page)
     assert "sd(bend)" in page.read_text(encoding="utf-8")
+
+
+def test_bends_of_three_variables_are_compiled_without_kernels():
+    """With them XLA 0.10.2 ends the process where two factors cross."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"N": 10 ** rng.uniform(7, 9, 40), "D": 10 ** rng.uniform(8, 10, 40)})
+    table = table.assign(U=table["D"] / 2.0, family=np.tile(["a", "b"], 20), corpus=["x"] * 40)
+    table["corpus"] = np.repeat(["x", "y"], 20)
+    law = bs.load_law("data_constrained")
+    published = next(iter(law.published.values()))
+    table["loss"] = law(published, **{n: table[n] for n in ("N", "D", "U")})
+    law = law.varying({name: ["family", "corpus"] for name in law.parameters})
+    model = build_model(law, bs.read_runs(table).table, discrepancy="bend")
+    assert model.structure.bend.weights == (3,) * 9
+    assert not model.structure.kernels
+    value, gradient, _ = group_terms(model)(
+        np.zeros((len(model.arrays.mask), model.structure.size))
+    )
+    assert np.isfinite(value).all() and np.isfinite(gradient).all()
+    two = build_model(bs.load_law("chinchilla"), bs.read_runs(table).table, discrepancy="bend")
+    assert two.structure.kernels

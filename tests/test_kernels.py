@@ -54,6 +54,16 @@ def test_a_function_that_sorts_is_compiled_all_the_same():
         np.testing.assert_allclose(program(x), repeated(function, x), rtol=1e-12)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="kernels are joined on a CPU only")
+def test_kernels_can_be_left_out():
+    x = np.linspace(-1.0, 1.0, 7)
+    with x64():
+        program = compile_small(looping(jnp.sin), x, kernels=False)
+        assert 'inlineable="false"' not in program.as_text()  # XLA itself may join small loops
+        assert 'inlineable="false"' in compile_small(looping(jnp.sin), x).as_text()
+        np.testing.assert_allclose(program(x), repeated(jnp.sin, x), rtol=1e-12)
+
+
 def test_gradients_pass_through_kernels():
     def build(wrap):
         return lambda x: jax.grad(lambda z: jnp.sum(wrap(jnp.sin)(z) ** 2))(x)
