@@ -315,7 +315,8 @@ def decided_by(cost: Cost) -> tuple[str, ...]:
 
 
 def needs_sizes(law: Law, verb: str) -> None:
-    """Refuse a law that isn't one of both N and D."""
+    """Refuse a law that isn't one of both N and D, or whose response is better the higher."""
+    law.response.require_lower(law.name, verb)
     columns = {v.column for v in law.variables.values()}
     if not {"N", "D"} <= columns:
         raise LawError(

@@ -44,6 +44,7 @@ def ask_recipes(
     cost: Costs | None,
 ) -> RecipeQuestion:
     """Find the recipes and where to ask them; arguments as in `compare_recipes`."""
+    fit.law.response.require_lower(fit.law.name, "compare_recipes")
     at = dict(at or {})
     point = {name: positive(name, at[name]) for name in FREE if name in at}
     _refuse_unclear(point, fit)

@@ -8,6 +8,7 @@ successes both are their share.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,11 @@ COUNTED = ("binomial", "beta-binomial")
 LIKELIHOODS = (*CONTINUOUS, "beta", *COUNTED, "negative-binomial")
 LINK_NAMES = ("log", "identity", "logit", "cloglog", "loglog")
 DISCREPANCIES = ("none", "bend")
+BETTER = ("lower", "higher", "neither")
+_RISING = {  # words of columns that are better the higher, unless a card says otherwise
+    *("accuracy", "acc", "score", "scores", "coverage", "pass", "passed", "success", "successes"),
+    *("solved", "correct", "reward", "win", "wins", "elo", "bleu", "rouge", "f1", "recall", "auc"),
+}
 RATE_LINKS = ("logit", "cloglog", "loglog")
 _LINKS_OF = {
     **dict.fromkeys(CONTINUOUS, LINK_NAMES),
@@ -47,6 +53,9 @@ class Response:
     trials : str
         The column of the number of trials, which likelihoods of successes need: the response is the
         share of successes.
+    better : str
+        "lower", "higher" or "neither", which decisions ask for; where empty, as the column's name
+        says: a score or an accuracy is better the higher, everything else the lower.
     """
 
     column: str = "loss"
@@ -56,6 +65,30 @@ class Response:
     trials: str = ""
     about: str = ""
     discrepancy: str = ""
+    better: str = ""
+
+    def require_lower(self, law: str, verb: str) -> None:
+        """Refuse a decision that would take the worst for the best.
+
+        Raises
+        ------
+        LawError
+            If the response isn't better the lower.
+        """
+        rising = _RISING & set(re.split(r"[^a-z0-9]+", self.column.lower()))
+        better = self.better or ("higher" if rising else "lower")
+        if better == "lower":
+            return
+        if better == "neither":
+            raise LawError(
+                f"{verb} takes lower for better, and {self.column} of law {law!r} is no measure of "
+                "how good a run is; predict() says what it will be"
+            )
+        said = "" if self.better else ' (if not, say better = "lower" in its [response])'
+        raise LawError(
+            f"{verb} takes lower for better, and {self.column} of law {law!r} is better the "
+            f"higher{said}: fit a law of what is missing, such as 1 - {self.column}"
+        )
 
     @property
     def noise(self) -> str:
@@ -149,6 +182,8 @@ def checked(response: Response, place: str) -> Response:
     if response.discrepancy not in ("", *DISCREPANCIES):
         known = ", ".join(DISCREPANCIES)
         raise LawError(f"response.discrepancy: {response.discrepancy!r} is not one of {known}")
+    if response.better not in ("", *BETTER):
+        raise LawError(f"response.better: {response.better!r} is not one of {', '.join(BETTER)}")
     if response.link not in LINK_NAMES:
         known = ", ".join(LINK_NAMES)
         raise LawError(f"response.link: {response.link!r} is not known; choose one of {known}")

@@ -133,6 +133,7 @@ def optimise_with(
 ) -> Tuning:
     """Choose with a given function for draws; see `optimise`."""
     positive("tolerance", tolerance)
+    fit.law.response.require_lower(fit.law.name, "optimise")
     over, mixture = dict(over), tuple(mixture)
     columns = [v.column for v in fit.law.variables.values()]
     _refuse(fit.law, columns, over, mixture, C)

@@ -465,3 +465,27 @@ def test_what_is_negative_is_predicted_and_scored_in_its_unit():
     step = np.linspace(-8, 4, 1201)
     density = log_predictive(fit, pd.DataFrame({"x": 2.0, "y": step}))
     assert np.exp(density).mean(axis=0).sum() * 0.01 == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"column": "accuracy", "link": "logit"}, "better the higher .if not, say better"),
+        ({"column": "mmlu_score"}, "fit a law of what is missing, such as 1 - mmlu_score"),
+        ({"column": "leverage", "better": "higher"}, "leverage of law 'x' is better the higher:"),
+        ({"column": "lr", "better": "neither"}, "no measure of how good a run is"),
+    ],
+)
+def test_decisions_refuse_what_is_not_better_the_lower(keys, said):
+    with pytest.raises(LawError, match=said):
+        read_response({"response": keys}).require_lower("x", "allocate")
+
+
+@pytest.mark.parametrize("keys", [{}, {"column": "error"}, {"column": "score", "better": "lower"}])
+def test_losses_are_better_the_lower(keys):
+    read_response({"response": keys}).require_lower("x", "allocate")
+
+
+def test_better_is_one_of_three():
+    with pytest.raises(LawError, match=r"response\.better: 'more' is not one of lower, higher"):
+        read_response({"response": {"better": "more"}})

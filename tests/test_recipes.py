@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,13 @@ import pytest
 from bayescale.budgets import plan_budget
 from bayescale.catalog import load_law
 from bayescale.costs import Measured, SixND
-from bayescale.errors import DataError
+from bayescale.errors import DataError, LawError
 from bayescale.frontiers import Frontier, crossover, multiplier
 from bayescale.law import Law
 from bayescale.recipe_curves import keeping
 from bayescale.recipe_metrics import several_metrics
 from bayescale.recipes import compare_with, rank
+from bayescale.responses import Response
 from bayescale.runs import Runs
 
 LAW = load_law("chinchilla")
@@ -302,3 +303,10 @@ def test_metrics_fitted_apart_are_compared_together(small_fit):
     single = bs.compare_recipes(small_fit, by="family", at={"C": 1e16}).table
     expected = single.set_index("recipe")["p_best"]
     assert table.set_index("recipe")["p_best_loss"].to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_scores_are_no_losses():
+    """The best recipe by a score would be told for the worst."""
+    scored = replace(LAW, response=Response("score", link="logit"))
+    with pytest.raises(LawError, match="score of law 'chinchilla' is better the higher"):
+        compare(replace(fit(), law=scored))

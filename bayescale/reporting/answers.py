@@ -13,7 +13,7 @@ from bayescale.allocation import Allocation, allocate
 from bayescale.backtesting import Backtest
 from bayescale.choosing_runs import next_runs
 from bayescale.display.writing import listed
-from bayescale.errors import BayescaleError, DataError
+from bayescale.errors import BayescaleError, DataError, LawError
 from bayescale.fitting import Fit
 from bayescale.goals import Allocate, Choose, Goal
 from bayescale.prediction import Prediction, predict
@@ -147,7 +147,7 @@ def _with_allocations(answers: Answers, fit: Fit, C: float | None) -> Answers:
         fixed = {name: float(rows[name].max()) for name in held}
         try:
             plan = allocate(fit, budget, cost=cost_of(rows), at={**labels, **fixed})
-        except DataError as error:
+        except (DataError, LawError) as error:
             reasons.append(str(error))
             continue
         made.append((listed(list(labels.values())), plan))
@@ -177,7 +177,7 @@ def _with_comparisons(answers: Answers, fit: Fit, C: float | None) -> Answers:
         try:
             budget = BEYOND * float(np.nanmax(compute_of(rows))) if C is None else C
             comparison = compare_recipes(fit, at={"C": budget, **label})
-        except DataError as error:
+        except (DataError, LawError) as error:
             reasons.append(str(error))
             continue
         made.append((" ".join(label.values()), comparison))
