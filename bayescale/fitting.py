@@ -17,16 +17,15 @@ from bayescale.beliefs import StatedPriors
 from bayescale.density import Position, joined
 from bayescale.diagnostics import PRIOR_CONFLICT, diagnose, too_many_divergences
 from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
-from bayescale.errors import BayescaleError, ConvergenceError, DataError
+from bayescale.errors import BayescaleError, ConvergenceError
+from bayescale.framing import Framed, frame
 from bayescale.geometry import unwhiten
 from bayescale.law import Law
 from bayescale.model import Model, Structure
-from bayescale.model_from_runs import build_model, default_discrepancy, varying_columns
 from bayescale.posterior_tree import posterior_tree
 from bayescale.prior_check import prior_conflict
 from bayescale.progress import reporter
 from bayescale.quadratic import placeholder
-from bayescale.rows import select_rows
 from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
 from bayescale.starts import Starts, find_starts
@@ -36,7 +35,6 @@ CAREFUL_ACCEPT = 0.99
 LONGER = 2  # times as long, for a fit that would be refused
 AT_ONCE = 1_000_000  # rows times draws placed at once
 SHORTER = "allow more seconds, or ask for fewer draws, a shorter warm-up or fewer chains"
-NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope", "sd(tuning)")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -335,47 +333,6 @@ def _check_options(**counts: int) -> None:
             raise BayescaleError(f"{name} must be at least 1, not {value}")
 
 
-@dataclass(frozen=True)
-class Framed:
-    """A law, with its final priors and pooling, set against the rows to be fitted."""
-
-    law: Law
-    runs: Runs
-    model: Model
-    notes: tuple[str, ...]
-
-
-def frame(
-    law: Law,
-    runs: Runs | pd.DataFrame,
-    pool: Mapping[str, Sequence[str]] | str | None = None,
-    prior: Mapping[str, Any] | StatedPriors | None = None,
-    noise: str | None = None,
-    checkpoints: str = "final",
-    on_failed: str = "error",
-    correlate: bool | None = None,
-    discrepancy: str | None = None,
-) -> Framed:
-    """Everything of `fit` that comes before starts and chains; arguments as there."""
-    law, noise_pool = _adapt(law, pool, prior)
-    asked = law.scattering(noise)
-    runs = runs if isinstance(runs, Runs) else _read(runs, asked)
-    groups = _group_columns(law, noise_pool, pool, runs)
-    selection = select_rows(runs, asked, groups, checkpoints=checkpoints, on_failed=on_failed)
-    model = build_model(
-        law,
-        selection.table,
-        noise=noise,
-        noise_pool=noise_pool,
-        discrepancy=discrepancy or default_discrepancy(law, checkpoints),
-        checkpoints=checkpoints,
-        correlate=correlate,
-    )
-    fitted = replace(runs, table=selection.table)
-    believed = [f"the prior was told: {f.about or f.of}" for f in law.beliefs]
-    return Framed(law, fitted, model, (*runs.notes, *selection.notes, *model.notes, *believed))
-
-
 def place(model: Model, starts: Starts, flat: np.ndarray) -> Position:
     """Where the sampler's draws (..., size) stand; leading shape (sample,)."""
     flat, quadratic = flat.reshape(-1, flat.shape[-1]), starts.geometry.inputs()
@@ -423,64 +380,6 @@ def require_convergence(fit: Fit) -> None:
     if not diagnosis.ok:
         text = "; ".join(diagnosis.problems)
         raise ConvergenceError(f"diagnostics refuse this fit: {text}", fit)
-
-
-def _group_columns(
-    law: Law, noise_pool: Mapping[str, Sequence[str]], pool: Any, runs: Runs
-) -> list[str]:
-    """Grouping columns that the runs have; one that the user named must be there."""
-    named = (
-        [c for v in pool.values() for c in ([v] if isinstance(v, str) else v)]
-        if isinstance(pool, Mapping)
-        else []
-    )
-    for column in named:
-        if column.isidentifier() and column not in runs.table.columns:
-            raise DataError(
-                f"pool names the column {column!r}, which {runs.source} has not:"
-                f" {', '.join(map(str, runs.table.columns))}"
-            )
-    return [c for c in varying_columns(law, noise_pool) if c in runs.table.columns]
-
-
-def _read(frame: Any, law: Law) -> Runs:
-    from bayescale.runs import read_runs
-
-    return read_runs(frame, law=law)
-
-
-def _adapt(
-    law: Law,
-    pool: Mapping[str, Sequence[str]] | str | None,
-    prior: Mapping[str, Any] | StatedPriors | None,
-) -> tuple[Law, dict[str, list[str]]]:
-    """Apply pooling and priors; noise parameters' pooling is returned apart."""
-    noise_pool: dict[str, list[str]] = {}
-    if isinstance(pool, Mapping):
-
-        def columns(value: Any) -> list[str]:
-            return [value] if isinstance(value, str) else list(value)
-
-        def written(value: Any) -> Any:
-            return value if isinstance(value, str) else list(value)
-
-        noise_pool = {k: columns(v) for k, v in pool.items() if k in NOISE_WORDS}
-        pool = {k: written(v) for k, v in pool.items() if k not in NOISE_WORDS}
-    if pool is not None and pool != {}:
-        law = law.varying(pool)
-    if isinstance(prior, StatedPriors):
-        law = prior.applied(law)
-    elif prior:
-        changes = {
-            name: {"prior": value, "on": "value"}
-            if isinstance(value, str)
-            and law.parameters.get(name) is not None
-            and law.parameters[name].share is not None
-            else value
-            for name, value in prior.items()
-        }
-        law = law.with_priors(**changes)
-    return law, noise_pool
 
 
 def mode_notes(starts: Starts) -> tuple[str, ...]:

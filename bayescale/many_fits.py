@@ -23,13 +23,12 @@ from bayescale.fitting import (
     CAREFUL_ACCEPT,
     TARGET_ACCEPT,
     Fit,
-    Framed,
     complete,
-    frame,
     mode_notes,
     place,
     sampled_again,
 )
+from bayescale.framing import Framed, frame
 from bayescale.lanes import Problem, Stop, sample_many
 from bayescale.law import Law
 from bayescale.model import Arrays, Model, padded

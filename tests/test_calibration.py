@@ -15,7 +15,7 @@ from sbc_parts import planted
 from sbc_parts.bands import ecdf_p_value
 from sbc_parts.simulate import draw, part, quantities
 
-from bayescale.fitting import frame
+from bayescale.framing import frame
 
 
 def test_bands_hold_for_uniform_ranks_and_not_for_others():

@@ -15,7 +15,7 @@ from bayescale import settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
-from bayescale.fitting import _adapt
+from bayescale.framing import adapted
 from bayescale.geometry import unwhiten, whiten
 from bayescale.model import Reference, reference_inputs
 from bayescale.model_from_runs import build_model
@@ -51,7 +51,7 @@ def build(case: str):
     table = ladder(families=FOUR_FAMILIES, seeds=seeds, se=se)
     parts = table["family"].str.split("-", expand=True)
     table["arch"], table["corpus"] = parts[0], parts[1]
-    law, noise_pool = _adapt(bs.load_law(LAWS.get(case, "chinchilla")), pool, None)
+    law, noise_pool = adapted(bs.load_law(LAWS.get(case, "chinchilla")), pool, None)
     bend = "bend" if case.startswith("bent") else None
     return build_model(
         law, table, noise=noise, noise_pool=noise_pool, correlate=correlate, discrepancy=bend
@@ -162,7 +162,7 @@ def test_log_posterior_does_not_depend_on_the_reference_for_absolute_priors():
         "A": "LogNormal(log(10), 1.0)",
         "B": "LogNormal(log(40), 1.0)",
     }
-    law, _ = _adapt(bs.load_law("chinchilla"), "complete", absolute)
+    law, _ = adapted(bs.load_law("chinchilla"), "complete", absolute)
     table = ladder()
     standard = build_model(law, table)
     moved = build_model(
@@ -190,7 +190,7 @@ def test_log_posterior_does_not_depend_on_the_reference_for_absolute_priors():
 
 
 def test_padding_and_order_of_rows_change_nothing():
-    law, _ = _adapt(bs.load_law("chinchilla"), GROUPED, None)
+    law, _ = adapted(bs.load_law("chinchilla"), GROUPED, None)
     table = ladder(families=FOUR_FAMILIES)
     ragged = table.drop(index=table.index[3:9])
     shuffled = ragged.sample(frac=1.0, random_state=3)
@@ -209,7 +209,7 @@ def test_padding_and_order_of_rows_change_nothing():
 
 
 def test_reference_moves_shares_with_it():
-    law, _ = _adapt(bs.load_law("chinchilla"), "complete", None)
+    law, _ = adapted(bs.load_law("chinchilla"), "complete", None)
     model = build_model(law, ladder())
     moved = replace(model.arrays.reference, typical=2 * model.arrays.reference.typical)
     eta = np.zeros(model.structure.size)

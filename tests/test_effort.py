@@ -8,7 +8,7 @@ import pytest
 
 import bayescale as bs
 from bayescale import effort
-from bayescale.fitting import frame
+from bayescale.framing import frame
 from bayescale.progress import Pace, duration, reporter
 from bayescale.sampling import Settings
 

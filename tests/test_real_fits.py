@@ -117,7 +117,7 @@ def test_r_squared_is_not_clipped():
 
 def test_priors_of_bimix_and_clip_mammut_hold_on_tables_of_unlike_levels():
     """An easy domain doesn't pull the population's floor down; an error is never above 1."""
-    from bayescale.fitting import frame
+    from bayescale.framing import frame
     from bayescale.prior_check import prior_conflict, prior_lines
 
     steps, shares = np.meshgrid(np.geomspace(1e4, 1e5, 8), [0.05, 0.1, 0.3])

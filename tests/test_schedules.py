@@ -8,7 +8,7 @@ import pytest
 
 from bayescale.catalog import load_law
 from bayescale.errors import DataError, FormulaError, LawError
-from bayescale.fitting import frame
+from bayescale.framing import frame
 from bayescale.runs import read_runs
 from bayescale.schedule_columns import columns_at, with_schedules
 from bayescale.schedules import Schedule

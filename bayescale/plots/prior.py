@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from bayescale.beliefs import StatedPriors
 from bayescale.errors import BayescaleError
-from bayescale.fitting import frame
+from bayescale.framing import frame
 from bayescale.law import Law
 from bayescale.plots.canvas import (
     FAINT,

@@ -115,7 +115,7 @@ def _as_frame(rng: random.Random, table: pd.DataFrame) -> Any:
 
 
 def table(rng: random.Random, folder: Path) -> str:
-    from bayescale.fitting import frame
+    from bayescale.framing import frame
     from bayescale.runs import read_runs
 
     good, source = _good(rng), None

@@ -20,7 +20,7 @@ from bayescale.density import (
     log_likelihood,
     log_prior,
 )
-from bayescale.fitting import frame
+from bayescale.framing import frame
 from bayescale.law import Law
 from bayescale.likelihoods import OnLine
 from bayescale.model import Model, Reference, reference_inputs

@@ -19,7 +19,7 @@ import pandas as pd
 
 from bayescale import datasets
 from bayescale.catalog import load_law
-from bayescale.fitting import frame
+from bayescale.framing import frame
 from bayescale.law import Law
 from bayescale.model import Model, has_share
 
