@@ -84,7 +84,7 @@ MAY_RISE = {
     "monkeys": ("k",),
     "passuntil": ("N",),
     "multilingual_nmt": ("p",),  # a weight ten times 0.5 is none
-    "routed": ("experts", "N"),  # experts of a large model stop helping
+    **dict.fromkeys(("routed", "routed_floor"), ("experts", "N")),  # of a large model they stop
     **dict.fromkeys(("optimal_mixtures", "joint_mixtures"), tuple(f"r_{i}" for i in range(1, 6))),
     "data_mixing": ("r_1", "r_2", "r_3", "r_4", "r_5"),
     "step_law_lr": ("N", "D"),

@@ -132,8 +132,9 @@ def of_task(task: tasks.Task) -> Divided:
 
 
 def study_law(name: str) -> Law:
-    """A card of ScaleBench's study."""
-    return catalog.load_law(tasks.CARDS / f"{name}.toml")
+    """A card of ScaleBench's study, or the library's."""
+    own = tasks.CARDS / f"{name}.toml"
+    return catalog.load_law(own if own.exists() else name)
 
 
 def task_law(task: tasks.Task) -> Law:
@@ -146,7 +147,7 @@ ONE_GROUP = ("vocab", "moe", "data_constrained", "lr_bsz", "farseer")
 FURTHER = (  # laws that the training rows of a task ask for; the study's README says why
     ("sparsity", "sb_upcycling"),
     ("data_constrained", "sb_overfitting"),
-    ("moe", "sb_routed_floor"),
+    ("moe", "routed_floor"),
 )
 CURVES = ("m1", "m2", "m4", "bnsl_1")
 DOMAINS = (  # a few curves of each of the benchmark's domains
@@ -176,12 +177,7 @@ def cases() -> list[Case]:
         ),
         Case("clip_mammut", "clip_mammut", partial(ordered, tables.clip_mammut)),
         Case("routed", "routed", partial(ordered, tables.routed)),
-        Case(
-            "routed",
-            "sb_routed_floor",
-            partial(ordered, tables.routed),
-            partial(study_law, "sb_routed_floor"),
-        ),
+        Case("routed", "routed_floor", partial(ordered, tables.routed)),
         Case("steplaw", "step_law_loss", partial(ordered, tables.step_law)),
         Case("steplaw", "step_law_lr", partial(ordered, tables.step_law_best)),
         Case("steplaw", "step_law_batch", partial(ordered, tables.step_law_best)),
