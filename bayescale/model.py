@@ -23,7 +23,7 @@ from bayescale.responses import Response
 from bayescale.walks import Walk
 
 FEW_LEVELS = 5
-MOST_WEIGHTS = 16  # of a bend, in a program that is made of kernels
+MOST_BENT = 2  # variables of a bent law whose program is made of kernels
 
 Coordinate = Parameter | NoiseParameter | Slope | Weight
 
@@ -142,7 +142,7 @@ class Structure:
         Of bends of three variables (27 weights) it takes minutes, and where two factors cross XLA
         0.10.2 ends the process.
         """
-        return self.bend is None or sum(self.bend.weights) <= MOST_WEIGHTS
+        return self.bend is None or len(self.bend.variables) <= MOST_BENT
 
     @cached_property
     def trade(self) -> tuple[int, tuple[int, ...]] | None:
