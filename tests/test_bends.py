@@ -322,8 +322,9 @@ def test_bends_of_three_variables_are_compiled_without_kernels():
     """With them XLA 0.10.2 ends the process where two factors cross."""
     rng = np.random.default_rng(3)
     table = pd.DataFrame({"N": 10 ** rng.uniform(7, 9, 40), "D": 10 ** rng.uniform(8, 10, 40)})
-    table = table.assign(U=table["D"] / 2.0, family=np.tile(["a", "b"], 20), corpus=["x"] * 40)
-    table["corpus"] = np.repeat(["x", "y"], 20)
+    table = table.assign(
+        U=table["D"] / 2.0, family=np.tile(["a", "b"], 20), corpus=np.repeat(["x", "y"], 20)
+    )
     law = bs.load_law("data_constrained")
     published = next(iter(law.published.values()))
     table["loss"] = law(published, **{n: table[n] for n in ("N", "D", "U")})
