@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from bayescale import scoring
 from bayescale.baseline_forecasts import score_baselines
+from bayescale.catalog import require_law
 from bayescale.errors import DataError
-from bayescale.runs import Runs, read_runs
+from bayescale.runs import Runs, as_runs
 from bayescale.splits import Choice, Split, refuse_unseen, split_runs
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def backtest_with(
     **fit_options: Any,
 ) -> Backtest:
     """Backtest with given fitting and predicting functions; see `backtest`."""
-    runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
+    runs = as_runs(runs, require_law(law))
     split = _split(law, runs, cut, train, test, fit_options)
     own = {k: v for k, v in fit_options.items() if k != "new_groups"}
     return _score(verbs, law, split, fit_options, partial(verbs.fit, law, split.train, **own))
@@ -182,7 +183,7 @@ def rolling_with(
     """Backtest at several cuts with given fitting and predicting functions; see `rolling`."""
     if isinstance(cuts, str) or not cuts:
         raise DataError("cuts is a list of conditions, such as ['C < 1e19', 'C < 1e20']")
-    runs = runs if isinstance(runs, Runs) else read_runs(runs, law=law)
+    runs = as_runs(runs, require_law(law))
     splits = [_split(law, runs, cut, None, None, fit_options) for cut in cuts]  # faults come first
     fits = _fit_all(verbs, law, splits, fit_options)
     rows = []

@@ -16,7 +16,7 @@ from bayescale import pointfits, scoring
 from bayescale.columns import rows_text
 from bayescale.errors import DataError
 from bayescale.law import Law
-from bayescale.runs import Runs, read_runs
+from bayescale.runs import Runs, as_runs
 from bayescale.splits import Choice, Split, split_runs
 
 Floats = NDArray[np.float64]
@@ -96,7 +96,7 @@ def baselines(
     ([2, 2], True)
     """
     names = _known(names)
-    runs = runs if isinstance(runs, Runs) else read_runs(runs)
+    runs = as_runs(runs)
     groups = _grouping(runs.table, by)
     split = split_runs(runs, _any_law(), cut, train, test, groups, on_failed=on_failed)
     return score_baselines(split, names, groups, seed, bootstraps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bayescale.errors import LawError
 from bayescale.grammar import nearest
@@ -60,6 +60,19 @@ def _by_name(name: str | Path) -> Law:
     raise LawError(
         f"there is no law {name!r}.{guess} bs.laws() (or bayescale laws) lists what there is; "
         "a card of your own is given by its path, ending in .toml"
+    )
+
+
+def require_law(law: Any) -> Law:
+    """Give back a law; of anything else say how to come by one."""
+    if isinstance(law, Law):
+        return law
+    if isinstance(law, str | Path):
+        _by_name(law)  # an unknown name is the first fault
+        raise LawError(f"the law is still its name; give bs.load_law({str(law)!r})")
+    raise LawError(
+        f"the law is no law but of type {type(law).__name__}; give one of bs.load_law('chinchilla'),"
+        " bs.Law.from_text(...) or bs.law(function, ...)"
     )
 
 

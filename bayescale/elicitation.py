@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.optimize import least_squares
 
 from bayescale.beliefs import Belief, StatedPriors, checked
+from bayescale.catalog import require_law
 from bayescale.conditioned import normalised, sample_conditioned
 from bayescale.coordinates import log_prior_population, to_natural
 from bayescale.errors import BayescaleError
@@ -22,7 +23,7 @@ from bayescale.model_from_runs import build_model, varying_columns
 from bayescale.places import spread
 from bayescale.population_prior import sample_population_prior
 from bayescale.rows import select_rows
-from bayescale.runs import Runs
+from bayescale.runs import Runs, as_runs
 
 DRAWS = 8192
 CHECKED = 16384  # other draws, to say what was reached
@@ -84,6 +85,7 @@ def elicit(law: Law, beliefs: Sequence[Belief] | Belief, runs: Runs) -> StatedPr
     >>> stated.table[["lower", "upper"]].round(1).values.tolist()
     [[1.1, 1.4]]
     """
+    law, runs = require_law(law), as_runs(runs, law)
     said = [checked(law, b) for b in ([beliefs] if isinstance(beliefs, Belief) else beliefs)]
     if not said:
         raise BayescaleError("there is no belief; state one: bs.belief(N=1e9, D=2e10, loss=(2, 3))")

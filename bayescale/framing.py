@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from bayescale.beliefs import StatedPriors
+from bayescale.catalog import require_law
 from bayescale.errors import DataError
 from bayescale.law import Law
 from bayescale.model import Model
 from bayescale.model_from_runs import build_model, default_discrepancy, varying_columns
 from bayescale.rows import select_rows
-from bayescale.runs import Runs
+from bayescale.runs import Runs, as_runs
 
 NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope", "sd(tuning)")
 
@@ -41,9 +42,9 @@ def frame(
     discrepancy: str | None = None,
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
-    law, noise_pool = adapted(law, pool, prior)
+    law, noise_pool = adapted(require_law(law), pool, prior)
     asked = law.scattering(noise)
-    runs = runs if isinstance(runs, Runs) else _read(runs, asked)
+    runs = as_runs(runs, asked)
     groups = _group_columns(law, noise_pool, pool, runs)
     selection = select_rows(runs, asked, groups, checkpoints=checkpoints, on_failed=on_failed)
     model = build_model(
@@ -76,12 +77,6 @@ def _group_columns(
                 f" {', '.join(map(str, runs.table.columns))}"
             )
     return [c for c in varying_columns(law, noise_pool) if c in runs.table.columns]
-
-
-def _read(frame: Any, law: Law) -> Runs:
-    from bayescale.runs import read_runs
-
-    return read_runs(frame, law=law)
 
 
 def adapted(

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayescale.catalog import require_law
 from bayescale.choosing_runs import costs_of
 from bayescale.coordinates import to_natural
 from bayescale.costs import Cost, SixND
@@ -114,7 +115,7 @@ def plan_ladder(
     True
     """
     pool = pd.DataFrame(candidates).reset_index(drop=True)
-    columns = [v.column for v in law.variables.values()]
+    columns = [v.column for v in require_law(law).variables.values()]
     if "C" in columns and "C" not in pool and {"N", "D"} <= set(pool):
         pool["C"] = SixND().flops(pool["N"], pool["D"])
     missing = [name for name in columns if name not in pool]

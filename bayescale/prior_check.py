@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayescale.catalog import require_law
 from bayescale.law import Law
 from bayescale.model import Model
 from bayescale.model_from_runs import build_model, varying_columns
 from bayescale.population_prior import sample_population_prior
 from bayescale.rows import select_rows
-from bayescale.runs import Runs
+from bayescale.runs import Runs, as_runs
 
 
 def prior_lines(model: Model, size: int, seed: int) -> np.ndarray:
@@ -77,6 +78,7 @@ def prior_predictive(
     >>> bool(abs(table.attrs["conflict"]) < 3)
     True
     """
+    runs = as_runs(runs, require_law(law))
     groups = [c for c in varying_columns(law, {}) if c in runs.table.columns]
     table = select_rows(runs, law, groups, on_failed="drop").table
     model = build_model(law, table)

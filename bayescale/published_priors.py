@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayescale.beliefs import StatedPriors
+from bayescale.catalog import require_law
 from bayescale.elicitation import compared, prior_model
 from bayescale.errors import BayescaleError, LawError
 from bayescale.grammar import nearest
@@ -16,7 +17,7 @@ from bayescale.law import Law, Parameter
 from bayescale.model import Reference
 from bayescale.population_prior import sample_population_prior
 from bayescale.prior_check import prior_conflict
-from bayescale.runs import Runs
+from bayescale.runs import Runs, as_runs
 
 _DRAWS = 8000
 
@@ -37,7 +38,7 @@ def presets(law: Law) -> pd.DataFrame:
     """
     rows = [
         {"preset": name, **values, "units": law.units.get(name, ""), "source": law.sources[name]}
-        for name, values in law.published.items()
+        for name, values in require_law(law).published.items()
     ]
     columns = ["preset", *law.parameters, "units", "source"]
     return pd.DataFrame(rows, columns=columns).set_index("preset")
@@ -86,6 +87,7 @@ def preset(
     >>> stated.changes["alpha"]
     {'prior': 'LogNormal(log(0.34781), 0.1)', 'on': 'value'}
     """
+    law, runs = require_law(law), as_runs(runs, law)
     if name not in law.published:
         known = ", ".join(law.published) or "none: its card has no published constants"
         raise BayescaleError(

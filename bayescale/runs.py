@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayescale import cells
 from bayescale import columns as cols
+from bayescale.catalog import require_law
 from bayescale.conditions import Condition
 from bayescale.errors import BayescaleError, DataError
 from bayescale.products import with_products
@@ -227,10 +228,15 @@ def read_runs(
     return Runs(table, name, tuple(notes), dict(mapping), units)
 
 
+def as_runs(runs: Any, law: Law | None = None) -> Runs:
+    """Runs as they are; what `read_runs` reads is read, with the columns that the law asks for."""
+    return runs if isinstance(runs, Runs) else read_runs(runs, law=law)
+
+
 def _needed(law: Law | None) -> tuple[tuple[str, ...] | None, str]:
     if law is None:
         return None, "loss"
-    return tuple(v.column for v in law.variables.values()), law.response.column
+    return tuple(v.column for v in require_law(law).variables.values()), law.response.column
 
 
 def _found(source: Any, format: str | None) -> Found:

@@ -59,6 +59,9 @@ class Sampled:
     sampling_cpu_seconds: float
 
 
+Ended = tuple[np.ndarray, np.ndarray]  # of a chain's draws: positions (draw, size) and numbers
+
+
 class Interrupted(KeyboardInterrupt):
     """Sampling was interrupted; nothing was kept."""
 
@@ -206,12 +209,12 @@ def sample(
     finished = np.zeros(settings.chains, int)
     size = layout(structure).size
 
-    def together(members: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def together(members: Sequence[int]) -> list[Ended]:
         padded = [*members, *[members[0]] * (TOGETHER - len(members))]
         generators = [np.random.default_rng([settings.seed, chain, 29]) for chain in padded]
         starts = [finite_start(structure, inputs, draw_start, chain) for chain in padded]
         state: Any = nuts.start(np.stack(starts), FIRST_STEP)
-        told: list[nuts.Turn] = []
+        ended: list[list[Ended]] = [[] for _ in members]
         done = np.zeros(len(padded), int)
         with x64():
             worker = members[0] // TOGETHER
@@ -222,13 +225,18 @@ def sample(
                 if stop.is_set():
                     raise Interrupted("sampling interrupted")
                 state, turns = run(state, chance(generators, size), inputs, schedule)
-                told.append(nuts.Turn(*(np.asarray(part) for part in turns)))
-                done = done + (told[-1].numbers[..., ENDED] > 0).sum(axis=0)
+                z, numbers = np.asarray(turns.z), np.asarray(turns.numbers)
+                drawn = numbers[..., ENDED] > 0
+                for k, own in enumerate(ended):  # a draw takes many turns: keep only their last
+                    own.append((z[drawn[:, k], k], numbers[drawn[:, k], k]))
+                done = done + drawn.sum(axis=0)
                 with lock:
                     finished[list(members)] = np.minimum(done[: len(members)], wanted)
                     if progress is not None:
                         progress(int(finished.sum()), settings.chains * wanted)
-        return [_draws(told, k, settings) for k in range(len(members))]
+        kept = slice(settings.warmup, wanted)
+        pairs = [[np.concatenate(p)[kept] for p in zip(*own, strict=True)] for own in ended]
+        return [(z, numbers) for z, numbers in pairs]
 
     groups = [
         list(range(k, min(k + TOGETHER, settings.chains)))
@@ -270,13 +278,3 @@ def joined_draws(
         sampling_seconds=seconds,
         sampling_cpu_seconds=cpu,
     )
-
-
-def _draws(told: Sequence[nuts.Turn], k: int, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and numbers that chain `k` drew after its warm-up."""
-    wanted = slice(settings.warmup, settings.warmup + settings.draws)
-    ended = [turns.numbers[:, k, ENDED] > 0 for turns in told]
-    pairs = list(zip(told, ended, strict=True))
-    z = np.concatenate([turns.z[here, k] for turns, here in pairs])
-    numbers = np.concatenate([turns.numbers[here, k] for turns, here in pairs])
-    return z[wanted], numbers[wanted]

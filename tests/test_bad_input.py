@@ -21,9 +21,10 @@ from unittest import mock
 
 import pytest
 
+import bayescale as bs
 from bayescale import datasets
 from bayescale.catalog import load_law
-from bayescale.errors import BayescaleError
+from bayescale.errors import BayescaleError, LawError
 from bayescale.fitting import Fit, fit
 from bayescale.prediction import predict
 from bayescale.rows import select_rows
@@ -184,6 +185,35 @@ def test_message(case: dict[str, str], tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("BAYESCALE_DATA", raising=False)
     with _inside(tmp_path):
         assert message(case["call"]) == case["message"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda law, runs: bs.fit(law, runs),
+        lambda law, runs: bs.fit_many(law, [runs]),
+        lambda law, runs: bs.backtest(law, runs, "N < 4e6"),
+        lambda law, runs: bs.read_runs(runs, law=law),
+        lambda law, runs: bs.prior_predictive(law, runs),
+        lambda law, runs: bs.elicit(law, bs.belief(N=1e6, D=1e8, loss=(2, 3)), runs),
+        lambda law, runs: bs.presets(law),
+        lambda law, runs: bs.preset(law, "hoffmann", runs),
+        lambda law, runs: bs.plan_ladder(law, runs, budget=1e18, goal={"C": 1e20}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("law", "said"),
+    [
+        ("chinchilla", r"bs.load_law\('chinchilla'\)"),
+        ("chinchila", "Did you mean 'chinchilla'"),
+        (None, "of type NoneType; give one of bs.load_law"),
+    ],
+)
+def test_what_is_no_law_is_refused(verb: Callable, law: Any, said: str) -> None:
+    if law is None and verb.__code__.co_names[-1] == "read_runs":
+        return  # reads without a law
+    with pytest.raises(LawError, match=said):
+        verb(law, ladder())
 
 
 def test_good_file_is_good(tmp_path: Path) -> None:

@@ -137,10 +137,13 @@ def run_ours(given: argparse.Namespace) -> None:
     for ladder in sorted({(split.dataset, split.ladder) for split in todo}):
         chosen = [split for split in todo if (split.dataset, split.ladder) == ladder]
         options["store"] = given.store
-        if len(given.law) > 1:
+        law = (*given.law, None)[0]
+        if given.together:
+            said = methods.together(chosen, curves(None), given.seed, law=law, **options)
+        elif len(given.law) > 1:
             said = methods.mixed(chosen, given.law, given.seed, **options)
         else:
-            said = methods.bayescale(chosen, given.seed, law=(*given.law, None)[0], **options)
+            said = methods.bayescale(chosen, given.seed, law=law, **options)
         for split, draws, density, about in said:
             row = {"method": given.name, **score(split, draws, density, given.seed), **about}
             row |= record.provenance(given.seed)
@@ -340,6 +343,7 @@ def main() -> None:
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
             one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
+            one.add_argument("--together", action="store_true", help="curves of a task in one fit")
             for option in ("--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
             one.add_argument("--law", action="append", default=[], help="several: equal weights")

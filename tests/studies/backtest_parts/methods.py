@@ -159,6 +159,30 @@ def mixed(
         yield split, draws, density, {"law": " + ".join(a["law"] for _, _, a in each), "ok": ok}
 
 
+def together(
+    splits: Sequence[OrderedSplit],
+    everyone: Sequence[OrderedSplit],
+    seed: int = 0,
+    **options: Any,
+) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:
+    """Forecasts of curves that are fitted with all others of their pool, each a family of its own.
+
+    As `bayescale` gives them. Of every curve only the part is fitted that it is divided to show.
+    """
+    pools = dict.fromkeys(split.options["pool"] for split in splits)
+    for name in pools:
+        members = [s for s in everyone if s.options["pool"] == name]
+        tables = [s.train.table.assign(family=s.name) for s in members]
+        tables = [t.assign(run=t["family"] + " " + t.index.astype(str)) for t in tables]
+        train = replace(members[0].train, table=pd.concat(tables, ignore_index=True))
+        (found,) = fits_of([replace(members[0], train=train)], seed, **options)
+        for split in splits:
+            if split.options["pool"] != name:
+                continue
+            told = replace(split, test=split.test.assign(family=split.name))
+            yield split, *foretell(found[1], told, seed), found[2]
+
+
 def bayescale(
     splits: Sequence[OrderedSplit], seed: int = 0, **options: Any
 ) -> Iterator[tuple[OrderedSplit, Floats, Floats, dict[str, Any]]]:

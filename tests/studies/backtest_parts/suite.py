@@ -10,6 +10,7 @@ No loss has a part in it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -157,7 +158,8 @@ def chinchilla_split() -> OrderedSplit:
 def benchmark_splits() -> list[OrderedSplit]:
     """Alabdulmohsin's benchmark: each curve whole, divided by its own Training column.
 
-    The domain (IC, NMT, LM, BB) is the ladder. A curve is a split, fitted alone.
+    The domain (IC, NMT, LM, BB) is the ladder. A curve is a split, by itself or with the others of
+    its ``pool``: the same images to classify or text to read, by other networks and shots.
     """
     found = []
     for file, loss in (
@@ -173,7 +175,9 @@ def benchmark_splits() -> list[OrderedSplit]:
             name = "/".join(str(key) for key in keys[1:])
             about = Ladder("benchmark", domain, file, canonical, CURVE, "curve", "error")
             split = _split(about, curve[seen], curve[~seen], name)
-            found.append(replace(split, name=f"extra:benchmark:{domain}:{name}"))
+            own = {**split.options, "pool": re.sub(r"_\d+$", "", str(keys[2]))}
+            named = f"extra:benchmark:{domain}:{name}"
+            found.append(replace(split, name=named, options=own))
     return found
 
 
