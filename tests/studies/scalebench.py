@@ -57,6 +57,7 @@ from bayescale.predictive_draws import loss_draws, parameter_draws
 
 OUT = record.RESULTS / "scalebench.csv"
 METHODS = ("ours", "exact", "v-opt", "d-opt", "random", "cheapest")
+ENOUGH = {"min_ess": 100, "max_draws": 400}  # a median within a tenth of the posterior's sd
 NOISE = 0.01  # sd of log loss before any run is fitted
 
 
@@ -168,7 +169,7 @@ def fit_all(one: Problem, chosen: list[list[int]], seed: int, store: Path) -> li
             if one.wary:
                 own[f"{response}_se"] = np.maximum(away, 1e-6) * rows[output]
             tables.append(own)
-    options = {"seed": seed, "progress": False, "store": store, "max_draws": 1500, "min_ess": 200}
+    options = {"seed": seed, "progress": False, "store": store, **ENOUGH}
     try:
         flat: list[Fit | None] = list(fit_many(law, tables, **options))
     except (BayescaleError, np.linalg.LinAlgError):

@@ -1,6 +1,6 @@
-"""ScaleBench's tasks as data: columns, costs, budgets, and the laws that each may use.
+"""ScaleBench's tasks as data: columns, costs, budgets, and the law of each.
 
-A task uses the first of its laws that is in the library, else the study's own card
+A law is a card of the library, or where that has none the study's own
 (`tests/studies/scalebench_laws`). Costs are the benchmark's own (arXiv:2604.22753, table 1).
 """
 
@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from bayescale.catalog import load_law
-from bayescale.errors import LawError
 from bayescale.law import Law
 
 CARDS = Path(__file__).resolve().parents[1] / "scalebench_laws"
@@ -38,8 +37,8 @@ class Task:
         Its file.
     columns
         Canonical column to the file's.
-    laws
-        Names, the library's first.
+    card
+        Name of its law.
     cost
         Of each run.
     outputs
@@ -54,7 +53,7 @@ class Task:
 
     name: str
     columns: Mapping[str, str]
-    laws: tuple[str, ...]
+    card: str
     cost: Rule
     outputs: tuple[str, ...] = ("loss",)
     shift: float = 0.0
@@ -63,15 +62,9 @@ class Task:
     derived: Mapping[str, Rule] = field(default_factory=dict)
 
     def law(self) -> Law:
-        """The first law that exists."""
-        for name in self.laws:
-            try:
-                return load_law(name)
-            except LawError:
-                own = CARDS / f"{name}.toml"
-                if own.exists():
-                    return load_law(own)
-        raise LawError(f"{self.name}: none of its laws exists: {', '.join(self.laws)}")
+        """The library's card of that name, or the study's own."""
+        own = CARDS / f"{self.card}.toml"
+        return load_law(own if own.exists() else self.card)
 
     def read(self, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Pool and target: the tenth of highest cost of each group is held out.
@@ -101,14 +94,14 @@ TASKS = (
     Task(
         "parallel",
         {"N": "num_params", "P": "parallel_size"},
-        ("parscale", "sb_parallel"),
+        "parscale",
         lambda t: t["N"],
         typical=1.6,
     ),
     Task(
         "vocab",
         {"N": "non_vocab_parameters", "V": "vocab_size", "H": "num_characters"},
-        ("sb_vocabulary",),
+        "sb_vocabulary",
         lambda t: t["N"] * t["H"],
         outputs=("unigram_normalized_loss",),
         shift=10.0,  # the unigram model's own loss is about this, in nats a token
@@ -117,14 +110,14 @@ TASKS = (
     Task(
         "moe",
         {"N": "dense_parameter_count", "experts": "num_experts"},
-        ("routed", "sb_routed"),
+        "routed_floor",
         lambda t: t["N"] * t["experts"],
         outputs=("loss_validation",),
     ),
     Task(
         "data_constrained",
         {"N": "params", "D": "tokens", "U": "unique_tokens"},
-        ("data_constrained", "sb_repeated"),
+        "data_constrained",
         cost_6nd,
         derived={"U": lambda t: np.minimum(t["U"], t["D"])},
         typical=3.5,
@@ -132,7 +125,7 @@ TASKS = (
     Task(
         "lr_bsz",
         {"N": "non_embedding_param_size", "D": "data_size", "lr": "lr", "batch_tokens": "bsz"},
-        ("step_law_loss", "sb_rates"),
+        "step_law_loss",
         cost_6nd,
         outputs=("lm_loss",),
         derived={"batch_tokens": lambda t: SEQUENCE * t["batch_tokens"]},
@@ -140,16 +133,16 @@ TASKS = (
     Task(
         "sparsity",
         {"N": "N_active", "P": "P", "D1": "D1", "D2": "D2", "N1": "N_dense"},
-        ("sb_sparsity",),
+        "sb_sparsity",
         lambda t: 6.0 * t["N1"] * t["D1"] + 6.0 * t["N"] * t["D2"],
         budgets=(0.2, 0.35, 0.5),
         typical=2.9,
     ),
-    Task("farseer", {"N": "N", "D": "D"}, ("farseer", "bottleneck"), cost_6nd, typical=0.6),
+    Task("farseer", {"N": "N", "D": "D"}, "farseer", cost_6nd, typical=0.6),
     Task(
         "domain_mixture",
         SHARES,
-        ("sb_mixture",),
+        "sb_mixture",
         lambda t: pd.Series(1.0, index=t.index),
         outputs=tuple(f"loss_domain_{i}" for i in range(1, 6)),
         budgets=(0.2, 0.35, 0.5),
