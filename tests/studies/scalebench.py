@@ -19,8 +19,8 @@ highest cost of each group, taken out of the pool. Every method's runs are fitte
 - ``random``, ``cheapest``.
 
 The power 0.4 is the benchmark's. All fits alike take a run's departure as its own standard error
-(``loss_se``), unless ``--fit plain``, and no bends, which would say the same again. ``ceiling`` is the R2 of the targets' own means by the law's
-columns: no function of them does better.
+(``loss_se``), unless ``--fit plain``, and no bends, which would say the same again. ``ceiling`` is
+the R2 of the targets' own means by the law's columns: no function of them does better.
 """
 
 from __future__ import annotations
