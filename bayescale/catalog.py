@@ -71,8 +71,8 @@ def require_law(law: Any) -> Law:
         _by_name(law)  # an unknown name is the first fault
         raise LawError(f"the law is still its name; give bs.load_law({str(law)!r})")
     raise LawError(
-        f"the law is no law but of type {type(law).__name__}; give one of bs.load_law('chinchilla'),"
-        " bs.Law.from_text(...) or bs.law(function, ...)"
+        f"the law is no law but of type {type(law).__name__}; give one of"
+        " bs.load_law('chinchilla'), bs.Law.from_text(...) or bs.law(function, ...)"
     )
 
 

@@ -28,7 +28,7 @@ from bayescale.progress import reporter
 from bayescale.quadratic import placeholder
 from bayescale.runs import Runs
 from bayescale.sampling import Sampled, Settings, prepare, sample
-from bayescale.starts import Starts, find_starts
+from bayescale.starts import Starts, find_starts, may_differ
 
 TARGET_ACCEPT = 0.94
 CAREFUL_ACCEPT = 0.99
@@ -257,10 +257,12 @@ def fit(
     model = framed.model
     settings = Settings(draws, warmup, chains, seed, target_accept or TARGET_ACCEPT)
     _require_memory(model, settings)
-    shapes = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
+    guess = placeholder(model)
+    guess = guess.of_distinct if may_differ(model) else guess
+    shapes = {**model.arrays.inputs(), "quadratic": guess.inputs()}
     with ThreadPoolExecutor(max_workers=1) as beside:  # compile while looking for the mode
         compiling = beside.submit(prepare, model.structure, shapes)
-        starts = find_starts(model, seed)
+        starts = find_starts(model, seed, cheaply=True)
         started_in = perf_counter() - began
         compiled_in = compiling.result()
     inputs = {**model.arrays.inputs(), "quadratic": starts.geometry.inputs()}

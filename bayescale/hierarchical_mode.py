@@ -20,7 +20,8 @@ from bayescale.model import Model, Structure
 from bayescale.prior_table import PriorTable
 from bayescale.priors import Prior
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
-from bayescale.scatter_freedom import scatter_tilt
+from bayescale.scatter_freedom import few_runs, scatter_tilt
+from bayescale.settling import SCATTER
 
 MODE_STEPS = 60
 
@@ -35,11 +36,15 @@ class Mode:
     quadratic : Quadratic
     objective : float
         Penalised log likelihood at the mode.
+    distinct : float
+        How far groups differ in the law's floor: the squared spread over what is left open by a
+        group's own runs, in the middle of the groups. Infinite without a floor that varies.
     """
 
     position: Position
     quadratic: Quadratic
     objective: float
+    distinct: float = np.inf
 
 
 def hierarchical_mode(
@@ -53,6 +58,9 @@ def hierarchical_mode(
     log_sd, corr = _fixed_hyper(structure)
     levels = model.arrays.levels
     population = np.mean(eta, axis=0)[free]
+    if few_runs(model) and SCATTER in structure.names:  # each group alone passes through its runs
+        scale = free == structure.names.index(SCATTER)
+        population[scale] = np.maximum(population, prior_mean)[scale]
     effects = []
     for f, factor in enumerate(structure.factors):
         varied = np.array(factor.varied)
@@ -131,7 +139,22 @@ def hierarchical_mode(
         spreads=spreads.learn(model, precision, gradient, position),
         settle=settling.learn(model, at),
     )
-    return Mode(position, placed, objective)
+    return Mode(position, placed, objective, _distinct(structure, position, quadratic))
+
+
+def _distinct(structure: Structure, position: Position, quadratic: Quadratic | None) -> float:
+    b, trade = structure.block, structure.trade
+    if b is None or trade is None or quadratic is None:
+        return np.inf
+    factor = structure.factors[b]
+    if trade[0] not in factor.varied:
+        return np.inf
+    floor = factor.varied.index(trade[0])
+    own = group_precision(factor, position.log_sd[b], position.corr[b], np)
+    own[floor, :] = own[:, floor] = 0.0
+    left = np.linalg.pinv(quadratic.uu + own, hermitian=True)[:, floor, floor]
+    spread = group_sds(factor, position.log_sd[b], np)[floor]
+    return float(np.median(spread**2 / np.maximum(left, 1e-300)))
 
 
 def _fixed_hyper(structure: Structure) -> tuple[tuple, tuple]:

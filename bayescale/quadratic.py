@@ -63,8 +63,9 @@ class Quadratic:
     total. Blocks are a group's own straightened coordinates where ``tangent`` is given: the
     derivative of the varied coordinates by straightened ones at the population's mode, with
     ``offset`` the center of those that have no population value, and ``apart`` how far each
-    group's terms lie from the population's. They are straightened effects where ``tangents`` are
-    given, the derivatives of each factor's effects by those; and plain effects otherwise.
+    group's terms lie from the population's, which is left out where groups differ in the floor.
+    They are straightened effects where ``tangents`` are given, the derivatives of each factor's
+    effects by those; and plain effects otherwise.
     ``spreads`` place the group sds' coordinates (`bayescale.spreads`), ``settle`` a bend's weights
     (`bayescale.settling`).
     """
@@ -81,6 +82,11 @@ class Quadratic:
     tangents: tuple[np.ndarray, ...] | None = None
     spreads: tuple[np.ndarray, ...] | None = None
     settle: dict | None = None
+
+    @property
+    def of_distinct(self) -> Quadratic:
+        """For groups that differ in the floor, where one tangent does for all."""
+        return replace(self, apart=None)
 
     @cached_property
     def alone(self) -> bool:

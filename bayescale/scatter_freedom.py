@@ -1,9 +1,10 @@
-"""Freedom that a fit takes from its scatter: where bends could follow every run, as in REML.
+"""Freedom that a fit takes from its scatter, as in REML.
 
 At a joint mode the scatter's scale is that of what is left when parameters have followed the runs;
-with as many weights as runs nothing is left, and the mode is one of no scatter at all. Integrated
-over the parameters the likelihood rises with log scale by one more for each parameter that the
-runs determine (Patterson and Thompson 1971), and the mode is where the posterior is.
+where groups have hardly more runs than parameters, or bends as many weights, nothing is left, and
+the mode is one of no scatter at all, far from where the posterior is. Integrated over the
+parameters the likelihood rises with log scale by one more for each parameter that the runs
+determine (Patterson and Thompson 1971).
 """
 
 from __future__ import annotations
@@ -14,6 +15,12 @@ from bayescale.density import Position, group_precision
 from bayescale.model import Model
 from bayescale.quadratic import Quadratic, dense_design, layout
 from bayescale.settling import SCATTER
+
+
+def few_runs(model: Model) -> bool:
+    """Whether groups have fewer than two runs for each of their own parameters."""
+    levels, varied = layout(model.structure).block_shape
+    return len(model.arrays.position) < 2 * varied * levels
 
 
 def scatter_tilt(
@@ -30,35 +37,29 @@ def scatter_tilt(
     """
     structure = model.structure
     tilt = np.zeros(precision.shape[:2])
-    if structure.bend is None or SCATTER not in structure.names:
+    b = structure.block
+    if b is None or SCATTER not in structure.names:
         return tilt
-    shape = layout(structure)
-    size, (n_levels, n_varied) = shape.dense + shape.n_block, shape.block_shape
-    whole = np.zeros((size, size))
-    whole[: shape.dense, : shape.dense] = quadratic.dd
-    start = shape.n_population
-    for f in shape.others:
+    dense = quadratic.dd.copy()
+    start = layout(structure).n_population
+    for f in layout(structure).others:
         factor = structure.factors[f]
         own = group_precision(factor, position.log_sd[f], position.corr[f], np)
         for _ in factor.levels:
-            whole[start : start + len(own), start : start + len(own)] += own
+            dense[start : start + len(own), start : start + len(own)] += own
             start += len(own)
-    b = structure.block
-    assert b is not None
     own = group_precision(structure.factors[b], position.log_sd[b], position.corr[b], np)
-    blocks = np.eye(structure.size)[:, list(structure.factors[b].varied)]
-    design = np.concatenate(
-        [dense_design(model), np.zeros((len(tilt), structure.size, shape.n_block))], axis=-1
-    )
-    for level in range(n_levels):
-        mine = slice(shape.dense + level * n_varied, shape.dense + (level + 1) * n_varied)
-        whole[mine, mine] = quadratic.uu[level] + own
-        whole[mine, : shape.dense] = quadratic.ud[level]
-        whole[: shape.dense, mine] = quadratic.ud[level].T
-        design[model.arrays.levels[b] == level, :, mine] = blocks
+    blocks = np.linalg.pinv(quadratic.uu + own, hermitian=True)
+    follow = blocks @ quadratic.ud  # how the blocks follow the dense coordinates
+    dense = dense - np.einsum("lvi,lvj->ij", quadratic.ud, follow)
+    level = model.arrays.levels[b]
+    varied = list(structure.factors[b].varied)
+    design = dense_design(model)
+    design[:, varied] -= follow[level]
+    covariance = np.einsum("gpi,ij,gqj->gpq", design, np.linalg.pinv(dense, hermitian=True), design)
+    covariance[:, np.ix_(varied, varied)[0], np.ix_(varied, varied)[1]] += blocks[level]
     scale = structure.names.index(SCATTER)
     known = precision.copy()
     known[:, scale, :] = known[:, :, scale] = 0.0
-    covariance = np.einsum("gpi,ij,gqj->gpq", design, np.linalg.pinv(whole), design)
     tilt[:, scale] = np.einsum("gpq,gpq->g", known, covariance)
     return tilt

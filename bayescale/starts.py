@@ -8,25 +8,33 @@ import numpy as np
 
 from bayescale import spreads
 from bayescale.candidates import candidates, newton_groups
-from bayescale.geometry import whiten
+from bayescale.geometry import MANY_LEVELS, whiten
 from bayescale.group_likelihood import group_terms
 from bayescale.hierarchical_mode import Mode, hierarchical_mode
 from bayescale.model import Model, Structure
 from bayescale.population_prior import prior_moments
 from bayescale.quadratic import Quadratic, layout
+from bayescale.scatter_freedom import few_runs
 
 ALTERNATIVE_WITHIN = 10.0
+DISTINCT = 6.0  # below 4 steps were short where families share a floor, above 11 they weren't
 
 
 @dataclass(frozen=True)
 class Starts:
-    """Distinct modes, best first; chains start around them."""
+    """Distinct modes, best first; chains start around them.
+
+    `distinct` says that groups differ, which a cheaper geometry asks for.
+    """
 
     modes: tuple[Mode, ...]
 
+    distinct: bool = False
+
     @property
     def geometry(self) -> Quadratic:
-        return self.modes[0].quadratic
+        found = self.modes[0].quadratic
+        return found.of_distinct if self.distinct else found
 
     def draw(self, structure: Structure, chain: int, seed: int, scale: float = 2.0) -> np.ndarray:
         """A start for `chain`: a mode, jittered by `scale` Laplace standard deviations."""
@@ -40,8 +48,16 @@ class Starts:
         return flat + jitter
 
 
-def find_starts(model: Model, seed: int = 0) -> Starts:
-    """Distinct posterior modes of `model` and the whitening geometry at the best."""
+def may_differ(model: Model) -> bool:
+    """Whether there are enough groups, and runs in them, to tell that groups differ."""
+    return layout(model.structure).block_shape[0] > MANY_LEVELS and not few_runs(model)
+
+
+def find_starts(model: Model, seed: int = 0, cheaply: bool = False) -> Starts:
+    """Distinct posterior modes of `model` and the whitening geometry at the best.
+
+    With `cheaply` it is the cheaper geometry where groups differ.
+    """
     terms = group_terms(model)
     mean, sd = prior_moments(model)
     group_sd = np.zeros_like(sd)
@@ -64,7 +80,8 @@ def find_starts(model: Model, seed: int = 0) -> Starts:
         if apart > 0.2 and abs(other.objective - modes[0].objective) < ALTERNATIVE_WITHIN:
             modes.append(other)
     modes.sort(key=lambda m: -m.objective)
-    return Starts(tuple(modes))
+    differ = cheaply and may_differ(model) and modes[0].distinct > DISTINCT
+    return Starts(tuple(modes), differ)
 
 
 def _alternative(etas: np.ndarray, objectives: np.ndarray, order: np.ndarray) -> np.ndarray | None:

@@ -61,6 +61,7 @@ def ours(bench: Benchmark, warmup: int, draws: int, seed: int) -> Run:
         bench.table,
         pool=POOL,
         noise=bench.noise,
+        discrepancy="none",
         correlate=False,
         seed=seed,
         draws=draws,

@@ -1,0 +1,69 @@
+"""Chains start where the posterior is, in coordinates that suit it, with few runs a family too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayescale as bs
+from bayescale.framing import frame
+from bayescale.starts import find_starts, may_differ
+
+
+def families(count: int, runs: int, floors: float = 0.0, scatter: float = 0.01) -> pd.DataFrame:
+    """Runs of families that share a floor, or whose floors spread by `floors`."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(count):
+        floor, height = 1.7 * np.exp(floors * rng.standard_normal()), np.exp(rng.normal(5, 0.3))
+        C = np.geomspace(1e7, 1e9, runs)
+        loss = (floor + height * C**-0.3) * np.exp(scatter * rng.standard_normal(runs))
+        rows.append(pd.DataFrame({"family": f"family {k}", "C": C, "loss": loss}))
+    return pd.concat(rows, ignore_index=True)
+
+
+def starts(table: pd.DataFrame, noise: str | None = None):
+    model = frame(bs.load_law("power_law"), table, noise=noise, discrepancy="none").model
+    return model, find_starts(model, cheaply=True)
+
+
+@pytest.mark.parametrize("noise", ["t", "normal"])
+@pytest.mark.parametrize("count", [3, 10, 20])
+def test_as_many_runs_as_parameters_leave_scatter_at_the_mode(count, noise):
+    model, found = starts(families(count, 3), noise)
+    sigma = model.structure.names.index("sigma")
+    place = model.structure.free.index(sigma)
+    assert np.exp(found.modes[0].position.population[place]) > 0.002
+
+
+def test_three_runs_a_family_are_sampled_well():
+    table = families(20, 3)
+    fit = bs.fit(
+        bs.load_law("power_law"),
+        table,
+        noise="normal",
+        discrepancy="none",
+        draws=300,
+        warmup=300,
+        progress=False,
+        strict=False,
+    )
+    assert bs.diagnose(fit).max_rhat < 1.05
+    steps = fit.data["sample_stats"].dataset["n_steps"]
+    assert float(steps.mean()) < 50  # the deepest trees, of 1023 steps, when starts had no scatter
+    low, high = np.quantile(fit.data["posterior"].dataset["sigma"], [0.01, 0.99])
+    assert low < 0.01 < high
+
+
+@pytest.mark.parametrize(
+    ("count", "runs", "floors", "differ"),
+    [(12, 12, 0.0, False), (12, 12, 0.3, True), (12, 3, 0.3, False), (3, 12, 0.3, False)],
+)
+def test_the_cheaper_geometry_is_for_many_families_that_differ(count, runs, floors, differ):
+    model, found = starts(families(count, runs, floors))
+    assert found.distinct is differ
+    assert ("apart" in found.geometry.inputs()) is not differ
+    assert may_differ(model) is (count > 8 and runs > 6)
+    again = find_starts(model)  # of many tables that share a program
+    assert not again.distinct and "apart" in again.geometry.inputs()
