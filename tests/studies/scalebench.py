@@ -201,11 +201,12 @@ def score(one: Problem, fits: list[Fit] | None) -> dict[str, float]:
     seen = set(fits[0].runs.table["family"].astype(str))  # as the benchmark, groups bought from
     targets = one.targets[one.targets["family"].isin(seen)]
     true = targets[list(one.task.outputs)].to_numpy(float).T
-    mean = np.stack([loss_draws(f, one.asked(targets), kind="mean") for f in fits])
-    new = np.stack([loss_draws(_exact(f), one.asked(targets), kind="new-run") for f in fits])
-    low, high = np.quantile(new, [0.025, 0.975], axis=1)
+    asked = one.asked(targets)
+    mean = np.stack([np.median(loss_draws(f, asked, kind="mean"), axis=0) for f in fits])
+    new = [loss_draws(_exact(f), asked, kind="new-run") for f in fits]
+    low, high = np.stack([np.quantile(draws, [0.025, 0.975], axis=0) for draws in new], axis=1)
     return {
-        "r2": r_squared(true.ravel(), np.median(mean, axis=1).ravel()),
+        "r2": r_squared(true.ravel(), mean.ravel()),
         "coverage_95": float(np.mean((true >= low) & (true <= high))),
         "width_95": float(np.mean(np.log(high / low))),
     }
