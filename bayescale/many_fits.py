@@ -332,7 +332,8 @@ def _fit_batch(
         keep(index, one)
 
     structure = framed[members[0]].model.structure
-    sample_many(structure, problem, len(todo), stop, chains, finish, pulse)
+    # As many lanes where some problems are done already, so that the others have the same bits.
+    sample_many(structure, problem, len(members), stop, chains, finish, pulse)
 
 
 def _start(starts: Starts, model: Model, seed: int, chain: int, scale: float) -> np.ndarray:

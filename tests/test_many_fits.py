@@ -102,6 +102,15 @@ def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_store_that_is_half_filled_leads_to_the_same_bits(tmp_path):
+    whole = bs.fit_many(LAW, TABLES, progress=False, store=tmp_path, max_draws=200)
+    for file in sorted(tmp_path.iterdir())[1:]:
+        file.unlink()
+    again = bs.fit_many(LAW, TABLES, progress=False, store=tmp_path, max_draws=200)
+    for one, other in zip(whole, again, strict=True):
+        assert np.array_equal(one.position.population, other.position.population)
+
+
 def test_an_interruption_keeps_what_is_finished(tmp_path, monkeypatch):
     whole = many_fits.Shelf.put
     calls = []
