@@ -308,7 +308,8 @@ def test_sensitivity_of_parameters_and_predictions(small_fit) -> None:
     assert {"E", "alpha", "sigma", "target 1", "target 2"} <= set(table.index)
     assert (table[["prior", "likelihood"]] >= 0).all(axis=None)
     assert table.loc["target 1", "likelihood"] > 0.05  # the runs decide inside their range
-    assert table.loc["target 2", "prior"] > table.loc["target 1", "prior"]
+    # The prior decides what the runs leave open, not what they show.
+    assert table.loc["A", "prior"] > 3 * table.loc["target 1", "prior"]
     assert set(table["diagnosis"]) <= {
         "ok",
         "potential prior-data conflict",
