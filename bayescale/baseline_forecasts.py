@@ -91,7 +91,7 @@ def baselines(
     --------
     >>> N, D = (g.ravel() for g in np.meshgrid(np.geomspace(1e6, 1e8, 5), [1e8, 1e9, 1e10]))
     >>> table = pd.DataFrame({"N": N, "D": D, "loss": 1.7 + 400 * N**-0.34 + 400 * D**-0.28})
-    >>> scores = baselines(read_runs(table), cut="C < 1e18", names=["best_so_far", "vpnls"])
+    >>> scores = baselines(table, cut="C < 1e18", names=["best_so_far", "vpnls"])
     >>> scores["n_test"].tolist(), bool(scores["crps"][1] < scores["crps"][0])
     ([2, 2], True)
     """

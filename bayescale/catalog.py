@@ -64,8 +64,8 @@ def _by_name(name: str | Path) -> Law:
 
 
 def require_law(law: Any) -> Law:
-    """Give back a law; of anything else say how to come by one."""
-    if isinstance(law, Law):
+    """Give back a law (or an average of laws); of anything else say how to come by one."""
+    if isinstance(law, Law) or hasattr(law, "variables"):
         return law
     if isinstance(law, str | Path):
         _by_name(law)  # an unknown name is the first fault
