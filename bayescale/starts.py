@@ -17,7 +17,9 @@ from bayescale.quadratic import Quadratic, layout
 from bayescale.scatter_freedom import few_runs
 
 ALTERNATIVE_WITHIN = 10.0
-DISTINCT = 6.0  # below 4 steps were short where families share a floor, above 11 they weren't
+DISTINCT = (
+    6.0  # families about one floor had 1 to 4, and long trees without own tangents; others 11
+)
 
 
 @dataclass(frozen=True)

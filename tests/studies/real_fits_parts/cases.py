@@ -147,7 +147,7 @@ ONE_GROUP = ("vocab", "moe", "data_constrained", "lr_bsz", "farseer")
 FURTHER = (  # laws that the training rows of a task ask for; the study's README says why
     ("sparsity", "sb_upcycling"),
     ("data_constrained", "sb_overfitting"),
-    ("moe", "routed_floor"),
+    ("moe", "routed"),
 )
 CURVES = ("m1", "m2", "m4", "bnsl_1")
 DOMAINS = (  # a few curves of each of the benchmark's domains
