@@ -17,9 +17,8 @@ from bayescale.quadratic import Quadratic, layout
 from bayescale.scatter_freedom import few_runs
 
 ALTERNATIVE_WITHIN = 10.0
-DISTINCT = (
-    6.0  # families about one floor had 1 to 4, and long trees without own tangents; others 11
-)
+# Families about one floor had 1 to 4, and long trees without tangents of their own; others 11.
+DISTINCT = 6.0
 
 
 @dataclass(frozen=True)

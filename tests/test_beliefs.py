@@ -310,6 +310,9 @@ def test_sensitivity_of_parameters_and_predictions(small_fit) -> None:
     assert table.loc["target 1", "likelihood"] > 0.05  # the runs decide inside their range
     # The prior decides what the runs leave open, not what they show.
     assert table.loc["A", "prior"] > 3 * table.loc["target 1", "prior"]
+    longer = bs.fit(small_fit.law, small_fit.runs, discrepancy="none", draws=4000, progress=False)
+    far = bs.psense(longer, {**target, "N": [1e7, 1e13], "D": [1e8, 1e14]})
+    assert far.loc["target 2", "prior"] > far.loc["target 1", "prior"]
     assert set(table["diagnosis"]) <= {
         "ok",
         "potential prior-data conflict",
