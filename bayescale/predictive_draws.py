@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,10 @@ def response_draws(
     fit: Fit | Average, frame: pd.DataFrame, kind: str, new_groups: str = "error", seed: int = 0
 ) -> Drawn:
     """Draws of the response and of its log (sample, target) for checked targets."""
-    return drawn_with_shares(fit, frame, kind, new_groups, seed)[0]
+    if isinstance(fit, Average):
+        each = [response_draws(one, frame, kind, new_groups, seed) for one in fit.fits.values()]
+        return Drawn(fit.mix([d.value for d in each]), fit.mix([d.log for d in each]))
+    return _stages(fit, frame, kind, new_groups, seed).drawn
 
 
 def drawn_with_shares(
@@ -108,19 +111,8 @@ def drawn_with_shares(
 ) -> tuple[Drawn, dict[str, np.ndarray]]:
     """Draws of the response, and each source's share of their spread, (target,)."""
     if isinstance(fit, Average):
-        each = [response_draws(one, frame, kind, new_groups, seed) for one in fit.fits.values()]
-        return Drawn(fit.mix([d.value for d in each]), fit.mix([d.log for d in each])), {}
-    if kind not in KINDS:
-        raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
-    values = _parameter_draws(fit, frame, new_groups, seed)
-    told, line = _lines(fit, frame, values, seed)
-    likelihood, unit = fit.model.structure.likelihood, fit.model.arrays.reference.typical
-    link = likelihood.link
-    drawn = mean = Drawn(link.value(line, unit, np), link.log_value(line, unit, np))
-    if kind == "new-run":
-        rng = np.random.default_rng([seed, 13])
-        scatter = {p.name: values[p.name] for p in likelihood.parameters}
-        drawn = likelihood.draw(scatter, line, noise_rows(fit, frame), unit, rng)
+        return response_draws(fit, frame, kind, new_groups, seed), {}
+    told, line, mean, drawn = _stages(fit, frame, kind, new_groups, seed)
     positive = fit.model.structure.response.positive
     ends = [one.log if positive else one.value for one in (mean, drawn)]
     of_mean = np.clip(spread(ends[0]) / np.maximum(spread(ends[1]), 1e-300), 0.0, 1.0)
@@ -132,6 +124,30 @@ def drawn_with_shares(
     if kind == "mean":
         del shares["run"]
     return drawn, shares
+
+
+class _Stages(NamedTuple):
+    """Draws (sample, target) as each source of their spread joins."""
+
+    told: np.ndarray
+    line: np.ndarray
+    mean: Drawn
+    drawn: Drawn
+
+
+def _stages(fit: Fit, frame: pd.DataFrame, kind: str, new_groups: str, seed: int) -> _Stages:
+    if kind not in KINDS:
+        raise DataError(f"kind is 'new-run' or 'mean', not {kind!r}")
+    values = _parameter_draws(fit, frame, new_groups, seed)
+    told, line = _lines(fit, frame, values, seed)
+    likelihood, unit = fit.model.structure.likelihood, fit.model.arrays.reference.typical
+    link = likelihood.link
+    drawn = mean = Drawn(link.value(line, unit, np), link.log_value(line, unit, np))
+    if kind == "new-run":
+        rng = np.random.default_rng([seed, 13])
+        scatter = {p.name: values[p.name] for p in likelihood.parameters}
+        drawn = likelihood.draw(scatter, line, noise_rows(fit, frame), unit, rng)
+    return _Stages(told, line, mean, drawn)
 
 
 def spread(draws: np.ndarray) -> np.ndarray:
