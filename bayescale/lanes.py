@@ -2,6 +2,8 @@
 
 A lane is one chain of one problem with that problem's data. Lanes step side by side, a program to a
 core; when a problem's chains have converged they leave, and the next problem takes their lanes.
+The last bits of a lane depend on where it stands among the others, since vectors of numbers end
+there, so each problem has its place.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ class _Seat:
 
 def sample_many(
     structure: Structure,
-    problems: Callable[[], Problem | None],
+    problems: Callable[[int, int], Problem | None],
     expected: int,
     stop: Stop,
     chains: int,
@@ -115,8 +117,9 @@ def sample_many(
     structure : Structure
         What all problems share.
     problems : callable
-        Gives the next problem, or None where there is none just now; called by one thread at a
-        time. Threads that hold no problem end when there is none.
+        ``problems(place, seats)`` gives the next problem whose place among so many that is, or None
+        where there is none just now; called by one thread at a time. Threads that hold no problem
+        end when there is none.
     expected : int
         How many there are; a program holds no more at once than it takes to share them out.
     stop : Stop
@@ -152,7 +155,7 @@ class _Shared:
 
     def __init__(
         self,
-        problems: Callable[[], Problem | None],
+        problems: Callable[[int, int], Problem | None],
         finish: Callable[[Problem, Sampled, Convergence], None],
         pulse: Callable[[float], None] | None,
     ) -> None:
@@ -160,10 +163,10 @@ class _Shared:
         self._pulse, self._held = pulse, dict[int, float]()
         self.stopped = threading.Event()
 
-    def next(self) -> Problem | None:
+    def next(self, place: int, seats: int) -> Problem | None:
         self.check()
         with self._lock:
-            return self._problems()
+            return self._problems(place, seats)
 
     def finish(self, problem: Problem, sampled: Sampled, seen: Convergence) -> None:
         with self._lock:
@@ -222,7 +225,7 @@ def _work(
 
     while True:
         for place in range(held):
-            problem = source.next() if seats[place] is None else None
+            problem = source.next(place, held) if seats[place] is None else None
             if problem is not None:
                 seat(place, problem)
         if all(s is None for s in seats):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -41,6 +41,7 @@ from bayescale.shelf import Drawn, Shelf
 from bayescale.starts import Starts, find_starts
 
 FIRST_LOOK = 150
+SMALL = 256  # padded rows; below this a program costs the same
 SHOWN = 20  # missing problems, by number
 MARGIN = 1.1  # over the effective draws asked for, since the estimate is one
 
@@ -234,11 +235,15 @@ def fit_many(
 
 
 def _batches(framed: Sequence[Framed]) -> list[list[int]]:
-    """Problems that can share a program: equal structures and groups."""
+    """Problems that can share a program: equal structures and groups, and like sizes.
+
+    A program pads every problem to its largest, so that a small one would pay for a large one.
+    """
     found: dict[tuple, list[int]] = {}
     for index, one in enumerate(framed):
         model = one.model
-        key = (model.structure.key, len(model.groups), tuple(sorted(model.arrays.rows)))
+        size = max(SMALL, 2 ** math.ceil(math.log2(model.arrays.mask.size)))
+        key = (model.structure.key, len(model.groups), tuple(sorted(model.arrays.rows)), size)
         found.setdefault(key, []).append(index)
     return list(found.values())
 
@@ -273,7 +278,8 @@ def _fit_batch(
     shapes = [framed[i].model.arrays.mask.shape for i in members]
     cells, seeds = (max(shape[axis] for shape in shapes) for axis in (1, 2))
     settings = Settings(stop.most, stop.warmup, chains, seed, TARGET_ACCEPT)
-    todo: deque[tuple[int, Settings]] = deque()
+    todo: list[tuple[int, Settings]] = []
+    rank = {index: k for k, index in enumerate(members)}
     names: dict[int, str] = {}
     for index in members:
         own = replace(settings, seed=_seed_of(seed, index))
@@ -289,10 +295,11 @@ def _fit_batch(
     asked: dict[int, Settings] = {}
     again: dict[int, tuple[str, ...]] = {}
 
-    def problem() -> Problem | None:
-        if not todo:
+    def problem(place: int, seats: int) -> Problem | None:
+        mine = [k for k, (index, _) in enumerate(todo) if rank[index] % seats == place]
+        if not mine:
             return None
-        index, own = todo.popleft()
+        index, own = todo.pop(mine[0])
         model = framed[index].model
         if index not in starts:
             starts[index] = find_starts(model, own.seed)

@@ -39,7 +39,8 @@ class Prediction:
         (log10 of compute over the largest fitted), and shares of the squared spread (of the middle
         68% of log responses) that sum to 1: ``share_law`` (parameters, a new group's among them),
         ``share_bend`` (what the law may do beyond its runs, where it bends), ``share_run`` (one
-        run's own deviation, in a "new-run"), ``share_text`` (of another held-out text).
+        run's own deviation, in a "new-run"), ``share_text`` (of another held-out text),
+        ``share_disagreement`` (between the laws of an average).
     draws : xarray.DataArray
         Losses, dims (sample, target).
     kind : str

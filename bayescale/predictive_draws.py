@@ -111,7 +111,7 @@ def drawn_with_shares(
 ) -> tuple[Drawn, dict[str, np.ndarray]]:
     """Draws of the response, and each source's share of their spread, (target,)."""
     if isinstance(fit, Average):
-        return response_draws(fit, frame, kind, new_groups, seed), {}
+        return _mixed_with_shares(fit, frame, kind, new_groups, seed)
     told, line, mean, drawn = _stages(fit, frame, kind, new_groups, seed)
     positive = fit.model.structure.response.positive
     ends = [one.log if positive else one.value for one in (mean, drawn)]
@@ -124,6 +124,27 @@ def drawn_with_shares(
     if kind == "mean":
         del shares["run"]
     return drawn, shares
+
+
+def _mixed_with_shares(
+    fit: Average, frame: pd.DataFrame, kind: str, new_groups: str, seed: int
+) -> tuple[Drawn, dict[str, np.ndarray]]:
+    """The same of an average; between its laws is the weighted variance of their medians."""
+    each = [drawn_with_shares(one, frame, kind, new_groups, seed) for one in fit.fits.values()]
+    mixed = Drawn(fit.mix([d.value for d, _ in each]), fit.mix([d.log for d, _ in each]))
+    positive = all(one.model.structure.response.positive for one in fit.fits.values())
+    ends = [d.log if positive else d.value for d, _ in each]
+    weights = np.array(list(fit.weights.values()))[:, None]
+    medians = np.stack([np.median(end, axis=0) for end in ends])
+    between = np.sum(weights * np.square(medians - np.sum(weights * medians, axis=0)), axis=0)
+    own = weights * np.stack([spread(end) for end in ends])
+    within = np.maximum(own.sum(axis=0), 1e-300)
+    agreed = within / (within + between)
+    names = dict.fromkeys(name for _, shares in each for name in shares)
+    none = np.zeros(len(frame))
+    parts = {name: [shares.get(name, none) for _, shares in each] for name in names}
+    shares = {name: agreed * np.sum(own * part, axis=0) / within for name, part in parts.items()}
+    return mixed, {**shares, "disagreement": 1.0 - agreed}
 
 
 class _Stages(NamedTuple):

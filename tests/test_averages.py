@@ -42,6 +42,27 @@ def test_a_mixture_lies_where_its_members_lie(mixed):
     assert "One more run of moe at N=1e9, D=2e10" in prediction.sentences[0]
 
 
+def test_shares_of_the_spread_say_how_far_laws_disagree(mixed, small_fit):
+    table = bs.predict(mixed, AT, kind="mean").table
+    names = [name for name in table if name.startswith("share_")]
+    assert names == ["share_law", "share_disagreement"]
+    assert table[names].sum(axis=1).to_numpy() == pytest.approx(1.0)
+    own = {name: np.log(loss_draws(fit, AT)) for name, fit in mixed.fits.items()}
+    centre = sum(w * np.median(own[n], axis=0) for n, w in mixed.weights.items())
+    between = sum(w * (np.median(own[n], axis=0) - centre) ** 2 for n, w in mixed.weights.items())
+    within = sum(w * own[n].var(axis=0) for n, w in mixed.weights.items())
+    found = table["share_disagreement"].to_numpy()
+    np.testing.assert_allclose(found, between / (between + within), atol=0.1)
+    assert found.max() > 0.2
+
+
+def test_a_law_agrees_with_itself(small_fit):
+    same = bs.predict(bs.average({"one": small_fit, "again": small_fit}), AT).table
+    alone = bs.predict(small_fit, AT).table
+    assert same["share_disagreement"].to_numpy() == pytest.approx(0.0)
+    assert same["share_run"].to_numpy() == pytest.approx(alone["share_run"].to_numpy())
+
+
 def test_its_density_is_the_weighted_mean_of_the_members_densities(mixed):
     rows = mixed.runs.table.iloc[[0, 25]]
 

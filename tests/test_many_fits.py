@@ -8,6 +8,7 @@ import pytest
 
 import bayescale as bs
 from bayescale import many_fits
+from bayescale.framing import frame
 
 LAW = bs.load_law("power_law")
 
@@ -77,6 +78,16 @@ def test_groups_and_varied_shapes():
     assert [fit.groups["family"] for fit in many] == [["f0", "f1", "f2"]] * 3
     means = [float(fit.data["posterior"]["E_by_family"].mean()) for fit in many]
     assert means == pytest.approx([1.7] * 3, abs=0.1)
+
+
+def test_small_problems_do_not_pay_for_large_ones():
+    sizes = [24, 2000, 300, 20, 1500, 400]
+    framed = [frame(LAW, table(k, rows=rows)) for k, rows in enumerate(sizes)]
+    batches = many_fits._batches(framed)
+    assert sorted(i for members in batches for i in members) == list(range(len(sizes)))
+    for members in batches:
+        largest = max(sizes[i] for i in members)
+        assert all(2 * sizes[i] >= largest or largest <= many_fits.SMALL for i in members)
 
 
 def test_what_is_done_is_not_done_again(tmp_path, monkeypatch):
