@@ -8,6 +8,7 @@ there, so each problem has its place.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -37,6 +38,9 @@ from bayescale.sampling import (
 
 MOST_SEATS = 8  # problems that a program holds at once
 NEARLY = 0.95  # how far a problem counts as done until it is
+PATIENCE = 120  # pieces after which a problem gets a program of its own
+SLOW_SEATS = 2  # only programs of more problems are left so
+WAIT = 0.2  # seconds between two looks for an interruption
 GROWTH = 1.5  # by how much longer chains run that have not converged
 
 
@@ -95,10 +99,19 @@ class _Seat:
     next_look: int
     z: list[list[np.ndarray]] = field(default_factory=list)
     numbers: list[list[np.ndarray]] = field(default_factory=list)
+    pieces: int = 0
 
     def drawn(self) -> int:
         """Transitions that every chain has made."""
         return min(sum(map(len, parts)) for parts in self.numbers)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A problem between two programs: its seat, and its chains' state."""
+
+    seat: _Seat
+    state: Any
 
 
 def sample_many(
@@ -130,8 +143,8 @@ def sample_many(
         Called after every piece, one at a time, with how many problems' worth of transitions the
         lanes hold unfinished. What it raises ends the sampling.
     """
-    source = _Shared(problems, finish, pulse)
     workers = max(cores(), device_count())
+    source = _Shared(problems, finish, pulse, workers)
     seats = 1
     while seats < min(MOST_SEATS, expected / workers):  # few sizes, so that programs are reused
         seats *= 2
@@ -158,15 +171,36 @@ class _Shared:
         problems: Callable[[int, int], Problem | None],
         finish: Callable[[Problem, Sampled, Convergence], None],
         pulse: Callable[[float], None] | None,
+        workers: int,
     ) -> None:
         self._problems, self._finish, self._lock = problems, finish, threading.Lock()
         self._pulse, self._held = pulse, dict[int, float]()
+        self._slow, self._changed = list[_Moved](), threading.Condition()
+        self._at_work = workers
         self.stopped = threading.Event()
 
     def next(self, place: int, seats: int) -> Problem | None:
         self.check()
         with self._lock:
             return self._problems(place, seats)
+
+    def put_slow(self, moved: _Moved) -> None:
+        with self._changed:
+            self._slow.append(moved)
+            self._changed.notify()
+
+    def next_slow(self) -> _Moved | None:
+        """A slow problem; waits for one as long as another thread may find some."""
+        with self._changed:
+            self._at_work -= 1
+            while not self._slow:
+                self.check()
+                if not self._at_work:
+                    self._changed.notify_all()
+                    return None
+                self._changed.wait(WAIT)
+            self._at_work += 1
+            return self._slow.pop(0)
 
     def finish(self, problem: Problem, sampled: Sampled, seen: Convergence) -> None:
         with self._lock:
@@ -185,73 +219,118 @@ class _Shared:
             raise Interrupted("sampling interrupted")
 
 
-def _work(
-    structure: Structure, source: _Shared, stop: Stop, chains: int, held: int, worker: int
-) -> None:
-    """One thread's lanes, of `held` problems: fill them, step them, empty them."""
-    import jax
+class _Program:
+    """One thread's program: its lanes, and the problems in them."""
 
-    seats: list[_Seat | None] = [None] * held
-    state: Any = None
-    data: Any = None
-    target = np.full(held * chains, 0.8)
-    spare = np.random.default_rng(0)  # for lanes that hold no problem any more
+    def __init__(
+        self, structure: Structure, source: _Shared, stop: Stop, chains: int, held: int, worker: int
+    ) -> None:
+        self.structure, self.source, self.stop = structure, source, stop
+        self.chains, self.held, self.worker = chains, held, worker
+        self.seats: list[_Seat | None] = [None] * held
+        self.state: Any = None
+        self.data: Any = None
+        self.target = np.full(held * chains, 0.8)
+        self._spare = np.random.default_rng(0)  # for lanes that hold no problem any more
 
-    def seat(place: int, problem: Problem) -> None:
-        nonlocal state, data
+    def seat(self, place: int, problem: Problem) -> None:
+        """Let a problem's chains begin."""
         starts = [
-            finite_start(structure, problem.inputs, problem.draw_start, c) for c in range(chains)
+            finite_start(self.structure, problem.inputs, problem.draw_start, c)
+            for c in range(self.chains)
         ]
-        fresh = nuts.start(np.stack(starts), FIRST_STEP)
-        mine = jax.tree.map(lambda a: np.broadcast_to(a, (chains, *np.shape(a))), problem.inputs)
-        if state is None:  # until its lanes are taken, every place repeats the first problem
-            state = jax.tree.map(lambda a: np.concatenate([a] * held), fresh)
-            data = jax.tree.map(lambda a: np.concatenate([a] * held), mine)
-        lanes = slice(place * chains, (place + 1) * chains)
-        for whole, part in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
-            whole[lanes] = part
-        for whole, part in zip(jax.tree.leaves(data), jax.tree.leaves(mine), strict=True):
-            whole[lanes] = part
-        target[lanes] = problem.target_accept
-        generators = [np.random.default_rng([problem.seed, c, 29]) for c in range(chains)]
-        seats[place] = _Seat(
+        generators = [np.random.default_rng([problem.seed, c, 29]) for c in range(self.chains)]
+        seat = _Seat(
             problem,
             generators,
             perf_counter(),
-            stop.warmup + stop.first,
-            [[] for _ in range(chains)],
-            [[] for _ in range(chains)],
+            self.stop.warmup + self.stop.first,
+            [[] for _ in range(self.chains)],
+            [[] for _ in range(self.chains)],
         )
+        self.take(place, _Moved(seat, nuts.start(np.stack(starts), FIRST_STEP)))
 
-    while True:
-        for place in range(held):
-            problem = source.next(place, held) if seats[place] is None else None
-            if problem is not None:
-                seat(place, problem)
-        if all(s is None for s in seats):
-            return
-        generators = [g for s in seats for g in (s.generators if s else [spare] * chains)]
-        schedule = plan(stop.warmup, 0.8)._replace(target=target.copy())
+    def take(self, place: int, moved: _Moved) -> None:
+        """Let a problem's chains go on where they stand."""
+        import jax
+
+        problem = moved.seat.problem
+        mine = jax.tree.map(
+            lambda a: np.broadcast_to(a, (self.chains, *np.shape(a))), problem.inputs
+        )
+        if self.state is None:  # until its lanes are taken, every place repeats the first problem
+            self.state = jax.tree.map(lambda a: np.concatenate([a] * self.held), moved.state)
+            self.data = jax.tree.map(lambda a: np.concatenate([a] * self.held), mine)
+        lanes = self._lanes(place)
+        for whole, part in ((self.state, moved.state), (self.data, mine)):
+            for all_lanes, own in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
+                all_lanes[lanes] = own
+        self.target[lanes] = problem.target_accept
+        self.seats[place] = moved.seat
+
+    def _lanes(self, place: int) -> slice:
+        return slice(place * self.chains, (place + 1) * self.chains)
+
+    def step(self) -> None:
+        """Run all lanes for a piece; problems that are done leave, slow ones go elsewhere."""
+        import jax
+
+        spare = [self._spare] * self.chains
+        generators = [g for s in self.seats for g in (s.generators if s else spare)]
+        schedule = plan(self.stop.warmup, 0.8)._replace(target=self.target.copy())
+        lanes = self.held * self.chains
         with x64():
             run = program(
-                structure, data, held * chains, shared=False, schedule=schedule, worker=worker
+                self.structure,
+                self.data,
+                lanes,
+                shared=False,
+                schedule=schedule,
+                worker=self.worker,
             )
-            size = state.left.z.shape[-1]
-            state, turns = run(state, chance(generators, size), data, schedule)
-            state = jax.tree.map(np.array, state)
+            size = self.state.left.z.shape[-1]
+            self.state, turns = run(self.state, chance(generators, size), self.data, schedule)
+            self.state = jax.tree.map(np.array, self.state)
             z, numbers = np.asarray(turns.z), np.asarray(turns.numbers)
-        source.check()
+        self.source.check()
         ended = numbers[..., ENDED] > 0
-        for place, taken in enumerate(seats):
+        for place, taken in enumerate(self.seats):
             if taken is None:
                 continue
-            for c in range(chains):
-                lane = place * chains + c
+            taken.pieces += 1
+            for c in range(self.chains):
+                lane = place * self.chains + c
                 taken.z[c].append(z[ended[:, lane], lane])
                 taken.numbers[c].append(numbers[ended[:, lane], lane])
-            if taken.drawn() >= taken.next_look and _leaves(taken, stop, source):
-                seats[place] = None
-        source.pulse(worker, sum(min(s.drawn() / s.next_look, NEARLY) for s in seats if s))
+            if taken.drawn() >= taken.next_look and _leaves(taken, self.stop, self.source):
+                self.seats[place] = None
+            elif self.held > SLOW_SEATS and taken.pieces >= PATIENCE:
+                own = operator.itemgetter(self._lanes(place))
+                self.source.put_slow(_Moved(taken, jax.tree.map(own, self.state)))
+                self.seats[place] = None
+        held = sum(min(s.drawn() / s.next_look, NEARLY) for s in self.seats if s)
+        self.source.pulse(self.worker, held)
+
+
+def _work(
+    structure: Structure, source: _Shared, stop: Stop, chains: int, held: int, worker: int
+) -> None:
+    """One thread: many problems side by side, then the slow ones, which would hold empty lanes."""
+    many = _Program(structure, source, stop, chains, held, worker)
+    alone = _Program(structure, source, stop, chains, 1, worker)
+    while True:
+        for place in range(held):
+            problem = source.next(place, held) if many.seats[place] is None else None
+            if problem is not None:
+                many.seat(place, problem)
+        if any(many.seats):
+            many.step()
+        elif (moved := source.next_slow()) is not None:
+            alone.take(0, moved)
+            while any(alone.seats):
+                alone.step()
+        else:
+            return
 
 
 def _leaves(seat: _Seat, stop: Stop, source: _Shared) -> bool:
