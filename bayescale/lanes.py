@@ -8,7 +8,6 @@ there, so each problem has its place.
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -305,11 +304,17 @@ class _Program:
             if taken.drawn() >= taken.next_look and _leaves(taken, self.stop, self.source):
                 self.seats[place] = None
             elif self.held > SLOW_SEATS and taken.pieces >= PATIENCE:
-                own = operator.itemgetter(self._lanes(place))
-                self.source.put_slow(_Moved(taken, jax.tree.map(own, self.state)))
+                self.source.put_slow(_Moved(taken, _copied(self.state, self._lanes(place))))
                 self.seats[place] = None
         held = sum(min(s.drawn() / s.next_look, NEARLY) for s in self.seats if s)
         self.source.pulse(self.worker, held)
+
+
+def _copied(state: Any, lanes: slice) -> Any:
+    """Some lanes' state, which stays as it is when others take them."""
+    import jax
+
+    return jax.tree.map(lambda a: a[lanes].copy(), state)
 
 
 def _work(
