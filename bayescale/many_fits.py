@@ -155,7 +155,8 @@ def fit_many(
     pool, prior, noise, discrepancy, checkpoints, on_failed, correlate
         As in `fit`, the same for all problems.
     seed : int
-        Each problem's own seed is made from this and its place; ``table["seed"]`` tells it.
+        Each problem's own seed is made from this and its place; ``table["seed"]`` tells it. The
+        same bits follow on the same machine, versions and number of cores.
     min_ess : float
         Effective draws, bulk and tail, after which a problem stops if R-hat is 1.01 or less.
     max_draws : int
