@@ -3,7 +3,8 @@
 A lane is one chain of one problem with that problem's data. Lanes step side by side, a program to a
 core; when a problem's chains have converged they leave, and the next problem takes their lanes.
 The last bits of a lane depend on where it stands among the others, since vectors of numbers end
-there, so each problem has its place.
+there, so each problem has its place. One that takes long moves to a program of its own, in which no
+empty lanes are stepped beside it; it goes by its own count of pieces, whatever the others do.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from bayescale.sampling import (
 MOST_SEATS = 8  # problems that a program holds at once
 NEARLY = 0.95  # how far a problem counts as done until it is
 PATIENCE = 120  # pieces after which a problem gets a program of its own
-SLOW_SEATS = 2  # only programs of more problems are left so
+FEW_SEATS = 2  # programs of so few problems keep their slow ones
 WAIT = 0.2  # seconds between two looks for an interruption
 GROWTH = 1.5  # by how much longer chains run that have not converged
 
@@ -130,8 +131,8 @@ def sample_many(
         What all problems share.
     problems : callable
         ``problems(place, seats)`` gives the next problem whose place among so many that is, or None
-        where there is none just now; called by one thread at a time. Threads that hold no problem
-        end when there is none.
+        where there is none just now; called by one thread at a time. A thread that holds no
+        problem then waits for slow ones, of other threads too, and ends when none can come.
     expected : int
         How many there are; a program holds no more at once than it takes to share them out.
     stop : Stop
@@ -303,7 +304,7 @@ class _Program:
                 taken.numbers[c].append(numbers[ended[:, lane], lane])
             if taken.drawn() >= taken.next_look and _leaves(taken, self.stop, self.source):
                 self.seats[place] = None
-            elif self.held > SLOW_SEATS and taken.pieces >= PATIENCE:
+            elif self.held > FEW_SEATS and taken.pieces >= PATIENCE:
                 self.source.put_slow(_Moved(taken, _copied(self.state, self._lanes(place))))
                 self.seats[place] = None
         held = sum(min(s.drawn() / s.next_look, NEARLY) for s in self.seats if s)
