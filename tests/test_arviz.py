@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 
+import arviz_stats as az
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayescale as bs
 from bayescale.leave_out import LeftOut
-
-az = pytest.importorskip("arviz_stats.summary") and pytest.importorskip("arviz_stats")
 
 
 @pytest.fixture(scope="module")
