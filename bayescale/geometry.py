@@ -20,7 +20,7 @@ from bayescale import ridge, settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
 from bayescale.model import Structure
-from bayescale.places import diagonal, pick
+from bayescale.places import diagonal, pick, spread
 from bayescale.quadratic import Layout, layout
 
 Array = Any
@@ -66,7 +66,7 @@ def factorise(
         return Factors(
             quadratic["factor"], quadratic["mean"], _log_diagonal(quadratic["factor"], xp)
         )
-    batch = log_sd[0].shape[:-1] if log_sd else ()
+    batch = log_sd[0].shape[:-1] if log_sd else quadratic["dd"].shape[:-2]
     dense = xp.broadcast_to(quadratic["dd"], (*batch, shape.dense, shape.dense))
     linear = quadratic["d"]
     start = shape.n_population
@@ -79,7 +79,9 @@ def factorise(
             dense = dense + place.T @ precision @ place
             start += n
     b = structure.block
-    assert b is not None
+    if b is None:
+        inverse, log_dense = _eliminate(structure, dense, xp)
+        return Factors(inverse, _solve(inverse, linear, xp), log_dense)
     prior = _effect_precision(structure, b, log_sd, corr, quadratic, xp)
     uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
     if "tangent" in quadratic:
@@ -88,8 +90,9 @@ def factorise(
         if shape.block_shape[0] > MANY_LEVELS:
             # The blocks, given the population, are exact; for the population's own factor their
             # average will do, and one small factor is cheaper than one a group.
-            uu, ud, u = (xp.mean(a, axis=0, keepdims=True) for a in (uu, ud, u))
-        copies = shape.block_shape[0] / uu.shape[0]
+            uu, ud = (xp.mean(a, axis=-3, keepdims=True) for a in (uu, ud))
+            u = xp.mean(u, axis=-2, keepdims=True)
+        copies = shape.block_shape[0] / uu.shape[-3]
         pull = prior @ quadratic["offset"]
         inner = inverse_cholesky(uu + prior[..., None, :, :], xp)
         cross = inner @ (ud - (prior @ select)[..., None, :, :])
@@ -180,12 +183,77 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     """Position and log |d position / d flat| of the sampler's flat vector, shape (..., size)."""
     shape = layout(structure)
     hyper, corr = split_hyper(shape, flat)
-    log_sd, spread_jacobian = spreads.log_sds(structure, hyper, quadratic, xp)
+    log_sd, log_jacobian = spreads.log_sds(structure, hyper, quadratic, xp)
+    dense = flat[..., : shape.dense]
+    block = flat[..., shape.dense : shape.dense + shape.n_block]
+    block = block.reshape(*block.shape[:-1], *shape.block_shape)
+    if "settle" not in quadratic:
+        position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
+        return position, log_jacobian + extra
+    f = settling.bending(structure)
+    assert f is not None
+    if f == structure.block:
+        n = structure.factors[f].weights
+        own = block[..., :n]
+        position, extra = _laid_out(
+            structure.unbent,
+            dense,
+            block[..., n:],
+            *_of_unbent(structure, log_sd, corr),
+            settling.integrated(structure, log_sd, quadratic, xp),
+            xp,
+        )
+        effects = _with_weights_of_none(structure, position.effects, xp)
+        position = Position(position.population, effects, log_sd, corr)
+    else:
+        own = _dense_weights(structure, f, dense)
+        position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
+    weights, settled = settling.settle(structure, position, own, quadratic["settle"], xp)
+    moved = settling.replaced(structure, position.effects, weights, xp)
+    return position._replace(effects=moved), log_jacobian + extra + settled
+
+
+def _of_unbent(
+    structure: Structure, log_sd: tuple[Array, ...], corr: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Log sds and correlations of `Structure.unbent`."""
+    kept = [f for f, factor in enumerate(structure.factors) if factor.unbent.varied]
+    sds = tuple(log_sd[f][..., len(structure.factors[f].tied) :] for f in kept)
+    return sds, tuple(corr[f] for f in kept)
+
+
+def _with_weights_of_none(
+    structure: Structure, effects: tuple[Array, ...], xp: Any
+) -> tuple[Array, ...]:
+    """Effects of `Structure.unbent` as those of the structure, whose law is not bent."""
+    left, found = list(effects), []
+    for factor in structure.factors:
+        n, size = factor.weights, len(factor.varied)
+        if n == size:
+            found.append(np.zeros((len(factor.levels), size)))
+        else:
+            found.append(spread(left.pop(0), tuple(range(n, size)), size))
+    return tuple(found)
+
+
+def _laid_out(
+    structure: Structure,
+    dense: Array,
+    block: Array,
+    log_sd: tuple[Array, ...],
+    corr: tuple[Array, ...],
+    quadratic: dict,
+    xp: Any,
+) -> tuple[Position, Array]:
+    """Position and log Jacobian at standard normals of the dense part and of the blocks.
+
+    Where a bend's weights are still to be settled, what the linear map does to them is left out.
+    """
+    shape = layout(structure)
     factors = factorise(structure, log_sd, corr, quadratic, xp)
-    dense = factors.mean_dense + xp.einsum(
-        "...ji,...j->...i", factors.inverse_dense, flat[..., : shape.dense]
-    )
-    log_jacobian = xp.sum(factors.log_dense, axis=-1) + spread_jacobian
+    dense = factors.mean_dense + xp.einsum("...ji,...j->...i", factors.inverse_dense, dense)
+    later = _weights_among_dense(structure) if "settle" in quadratic else np.zeros(shape.dense)
+    log_jacobian = xp.sum(factors.log_dense * (1.0 - later), axis=-1)
     curved = "tangent" in quadratic
     population = dense[..., : shape.n_population]
     if "log_scale" in quadratic:
@@ -203,12 +271,10 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         part = dense[..., start : start + n]
         effects[f] = part.reshape(*part.shape[:-1], len(factor.levels), len(factor.varied))
         start += n
-    z = flat[..., shape.dense : shape.dense + shape.n_block]
-    z = z.reshape(*z.shape[:-1], *shape.block_shape)
     inverse_block, half = _blocks(
         structure, factors, dense, population, log_sd, corr, quadratic, xp
     )
-    block = xp.einsum("...lwv,...lw->...lv", inverse_block, z + half)
+    block = xp.einsum("...lwv,...lw->...lv", inverse_block, block + half)
     log_jacobian = log_jacobian + xp.sum(_log_diagonal(inverse_block, xp), axis=(-2, -1))
     if curved:
         varied = structure.factors[structure.block].varied
@@ -224,32 +290,15 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
                 structure, straight, center, quadratic["log_scale"], xp, f
             )
             log_jacobian = log_jacobian + extra
-    position = Position(population, tuple(effects), log_sd, corr)
-    if "settle" not in quadratic:
-        return position, log_jacobian
-    own, linear = _weight_coordinates(structure, flat, factors.log_dense, inverse_block, xp)
-    weights, extra = settling.settle(structure, position, own, quadratic["settle"], xp)
-    moved = settling.replaced(structure, position.effects, weights, xp)
-    return position._replace(effects=moved), log_jacobian + extra - linear
+    return Position(population, tuple(effects), log_sd, corr), log_jacobian
 
 
-def _weight_coordinates(
-    structure: Structure, flat: Array, log_dense: Array, inverse_block: Array, xp: Any
-) -> tuple[Array, Array]:
-    """Standard normals (..., levels, weights) of a bend, and what the linear map's Jacobian has."""
-    shape, f = layout(structure), settling.bending(structure)
-    assert f is not None
-    n = structure.factors[f].weights
-    if f == structure.block:
-        z = flat[..., shape.dense : shape.dense + shape.n_block]
-        z = z.reshape(*z.shape[:-1], *shape.block_shape)[..., :n]
-        return z, xp.sum(_log_diagonal(inverse_block, xp)[..., :n], axis=(-2, -1))
-    among = _weights_among_dense(structure)
-    start = int(np.argmax(among))
+def _dense_weights(structure: Structure, f: int, dense: Array) -> Array:
+    """Those of the dense coordinates that are a factor's weights, (..., levels, weights)."""
+    start = int(np.argmax(_weights_among_dense(structure)))
     levels, varied = len(structure.factors[f].levels), len(structure.factors[f].varied)
-    z = flat[..., start : start + levels * varied]
-    z = z.reshape(*z.shape[:-1], levels, varied)[..., :n]
-    return z, xp.sum(log_dense * among, axis=-1)
+    own = dense[..., start : start + levels * varied]
+    return own.reshape(*own.shape[:-1], levels, varied)[..., : structure.factors[f].weights]
 
 
 def _blocks(
@@ -280,7 +329,7 @@ def _blocks(
     alike = "apart" in quadratic
     own, tangents = (center + quadratic["apart"], TANGENTS) if alike else (center, 1)
     precision = group_precision(structure.factors[b], log_sd[b], corr[b], xp)[..., None, :, :]
-    fixed = quadratic["u"] - xp.einsum("lvj,...j->...lv", quadratic["ud"], dense)
+    fixed = quadratic["u"] - xp.einsum("...lvj,...j->...lv", quadratic["ud"], dense)
     for step in range(tangents):
         tangent = ridge.inverse_derivative(structure, own, scale, xp, varied)
         straight = ridge.straighten(structure, own, scale, xp, varied)
@@ -298,6 +347,33 @@ def _blocks(
 
 def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndarray:
     """Flat vector of a position, in numpy: the inverse of `unwhiten`."""
+    f = settling.bending(structure) if "settle" in quadratic else None
+    own = None if f is None else settling.unsettle(structure, position, quadratic["settle"])
+    if f is not None and f == structure.block:
+        effects = tuple(
+            e[..., factor.weights :]
+            for e, factor in zip(position.effects, structure.factors, strict=True)
+            if factor.unbent.varied
+        )
+        sds = _of_unbent(structure, position.log_sd, position.corr)
+        dense, block = _standard(
+            structure.unbent,
+            Position(position.population, effects, *sds),
+            settling.integrated(structure, position.log_sd, quadratic, np),
+            None,
+        )
+        block = own if block is None else np.concatenate([own, block], axis=-1)
+    else:
+        dense, block = _standard(structure, position, quadratic, own)
+    hyper = spreads.coordinates(structure, position.log_sd, quadratic)
+    parts = [dense, np.zeros(0) if block is None else block, *hyper, *position.corr]
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+def _standard(
+    structure: Structure, position: Position, quadratic: dict, own: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Undo `_laid_out`: the dense part and the blocks; `own` are weights among the dense part."""
     shape = layout(structure)
     factors = factorise(structure, position.log_sd, position.corr, quadratic, np)
     curved = "tangent" in quadratic
@@ -312,34 +388,26 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         scale = quadratic["log_scale"]
         population = ridge.straighten(structure, population, scale, np, structure.free)
     dense = np.concatenate([population, *(np.ravel(effects[f]) for f in shape.others)])
-    parts = [np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)]
-    own = None
-    if "settle" in quadratic:
-        own = settling.unsettle(structure, position, quadratic["settle"])
-        if settling.bending(structure) != structure.block:  # blocks stand by the linear map's
-            parts[0][_weights_among_dense(structure)] = np.ravel(own)
-            dense = factors.mean_dense + factors.inverse_dense.T @ parts[0]
-    if structure.block is not None:
-        block = effects[structure.block]
-        if curved:
-            varied = structure.factors[structure.block].varied
-            center = pick(population_coordinates(structure, position.population, np), varied)
-            block = ridge.straighten(structure, block + center, quadratic["log_scale"], np, varied)
-        inverse_block, half = _blocks(
-            structure,
-            factors,
-            dense,
-            position.population,
-            position.log_sd,
-            position.corr,
-            quadratic,
-            np,
-        )
-        transposed = np.swapaxes(inverse_block, -1, -2)
-        parts.append(np.ravel(np.linalg.solve(transposed, block[..., None])[..., 0] - half))
-    if own is not None and settling.bending(structure) == structure.block:
-        block = parts[1].reshape(shape.block_shape).copy()
-        block[:, : own.shape[-1]] = own
-        parts[1] = np.ravel(block)
-    hyper = spreads.coordinates(structure, position.log_sd, quadratic)
-    return np.concatenate([*parts, *map(np.ravel, hyper), *map(np.ravel, position.corr)])
+    standard = np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)
+    if own is not None:  # blocks stand by the linear map's
+        standard[_weights_among_dense(structure)] = np.ravel(own)
+        dense = factors.mean_dense + factors.inverse_dense.T @ standard
+    if structure.block is None:
+        return standard, None
+    block = effects[structure.block]
+    if curved:
+        varied = structure.factors[structure.block].varied
+        center = pick(population_coordinates(structure, position.population, np), varied)
+        block = ridge.straighten(structure, block + center, quadratic["log_scale"], np, varied)
+    inverse_block, half = _blocks(
+        structure,
+        factors,
+        dense,
+        position.population,
+        position.log_sd,
+        position.corr,
+        quadratic,
+        np,
+    )
+    transposed = np.swapaxes(inverse_block, -1, -2)
+    return standard, np.linalg.solve(transposed, block[..., None])[..., 0] - half

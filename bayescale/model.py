@@ -91,6 +91,19 @@ class Factor:
         """How many of the varied are weights of a bend; they stand first."""
         return sum(self.tied)
 
+    @property
+    def unbent(self) -> Factor:
+        """The same factor without such weights."""
+        n = self.weights
+        return replace(
+            self,
+            varied=self.varied[n:],
+            pairs=tuple((i - n, j - n) for i, j in self.pairs),
+            learned=self.learned[n:],
+            fixed_sd=self.fixed_sd[n:],
+            tied=(),
+        )
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -173,6 +186,18 @@ class Structure:
         if self.bend is not None and is_weight(name):
             return self.bend.scales[factor.leaders.index(k)]
         return f"sd({name}|{factor.name})"
+
+    @cached_property
+    def unbent(self) -> Structure:
+        """The same structure without its bend, whose weights come last."""
+        size = self.size - (0 if self.bend is None else len(self.bend.columns))
+        factors = tuple(f.unbent for f in self.factors)
+        return replace(
+            self,
+            factors=tuple(f for f in factors if f.varied),
+            pinned=tuple((i, value) for i, value in self.pinned if i < size),
+            bend=None,
+        )
 
     @cached_property
     def grouping(self) -> tuple[Factor, ...]:

@@ -18,7 +18,7 @@ import numpy as np
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_coordinates, group_sds, straight_line
 from bayescale.likelihoods import OnLine
-from bayescale.model import Model, Structure
+from bayescale.model import Factor, Model, Structure
 from bayescale.places import diagonal, spread
 from bayescale.tails import FrontierTail
 from bayescale.walks import bent_line, unbent
@@ -89,9 +89,8 @@ def _told(
     data = {k: inputs[k] for k in ("columns", "reference", "levels", "covariates") if k in inputs}
     assert model.structure.bend is not None
     features = np.stack([inputs["columns"][name] for name in model.structure.bend.columns], axis=-1)
-    squares = features[..., :, None] * features[..., None, :]
     more = {"target": target, "weight": weight, "log_scatter": log_scatter}
-    return {**data, **more, "squares": squares.reshape(*features.shape[:2], -1)}
+    return {**data, **more, "features": features}
 
 
 def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -103,7 +102,7 @@ def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[s
         "columns": columns,
         "target": np.pad(told["target"], more, mode="edge"),
         "weight": np.pad(told["weight"], more),
-        "squares": np.pad(told["squares"], [*more, (0, 0)]),
+        "features": np.pad(told["features"], [*more, (0, 0)]),
     }
 
 
@@ -151,9 +150,8 @@ def _conditional(
     seen = told["weight"] > 0
     weight = xp.where(seen, told["weight"] * change[..., None] * gain**2, 0.0)
     away = xp.where(seen, away, 0.0)
-    features = xp.stack([told["columns"][name] for name in structure.bend.columns], axis=-1)
-    precision = xp.einsum("...gc,gcp->...gp", weight, told["squares"])
-    precision = precision.reshape(*precision.shape[:-1], n, n)
+    features = told["features"]
+    precision = xp.swapaxes(features * weight[..., None], -1, -2) @ features
     linear = xp.einsum("...gc,gcv->...gv", weight * away, features)
     if len(structure.factors) > 1:
         member = (told["levels"][f][:, None] == np.arange(len(factor.levels))) * 1.0
@@ -162,10 +160,47 @@ def _conditional(
     elif len(factor.levels) == 1:
         precision = xp.sum(precision, axis=-3, keepdims=True)
         linear = xp.sum(linear, axis=-2, keepdims=True)
-    sd = group_sds(factor, position.log_sd[f], xp)[..., :n]
-    prior = xp.where(np.eye(n) > 0, (sd**-2.0)[..., None, :], 0.0)
+    prior = weights_precision(factor, position.log_sd[f], xp)
     inverse = inverse_cholesky(precision + prior[..., None, :, :], xp)
     return inverse, xp.einsum("...lvw,...lw->...lv", inverse, linear)
+
+
+def weights_precision(factor: Factor, log_sd: Array, xp: Any) -> Array:
+    """Prior precision (..., weights, weights) of one level's weights."""
+    n = factor.weights
+    sd = group_sds(factor, log_sd, xp)[..., :n]
+    return xp.where(np.eye(n) > 0, (sd**-2.0)[..., None, :], 0.0)
+
+
+def integrated(structure: Structure, log_sd: tuple, quadratic: Mapping, xp: Any) -> dict[str, Any]:
+    """The quadratic of `Structure.unbent`: the blocks' weights integrated out at their sds."""
+    b = structure.block
+    assert b is not None
+    factor = structure.factors[b]
+    n = factor.weights
+    uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
+    rest, dense = uu.shape[-1] - n, ud.shape[-1]
+    prior = weights_precision(factor, log_sd[b], xp)
+    inverse = inverse_cholesky(uu[:, :n, :n] + prior[..., None, :, :], xp)
+    coupled = inverse @ xp.concatenate([uu[:, :n, n:], ud[:, :n], u[:, :n, None]], axis=-1)
+    told = xp.swapaxes(coupled, -1, -2) @ coupled
+    places = slice(None, rest), slice(rest, rest + dense)
+    left = {
+        "dd": quadratic["dd"] - xp.sum(told[..., places[1], places[1]], axis=-3),
+        "d": quadratic["d"] - xp.sum(told[..., places[1], -1], axis=-2),
+        "uu": uu[:, n:, n:] - told[..., places[0], places[0]],
+        "ud": ud[:, n:] - told[..., places[0], places[1]],
+        "u": u[:, n:] - told[..., places[0], -1],
+    }
+    kept = {
+        "tangent": lambda a: a[n:, n:],
+        "offset": lambda a: a[n:],
+        "apart": lambda a: a[:, n:],
+        "log_scale": lambda a: a[: structure.unbent.size],
+        "tangents": lambda a: (*a[:b], a[b][n:, n:], *a[b + 1 :]),
+    }
+    left |= {k: of(quadratic[k]) for k, of in kept.items() if k in quadratic}
+    return left
 
 
 def replaced(structure: Structure, effects: tuple[Array, ...], weights: Array, xp: Any) -> tuple:
