@@ -308,7 +308,7 @@ def _fit_batch(
         data = padded(model.arrays, cells, seeds).inputs()
         quadratic = starts[index].geometry.inputs()
         if "settle" in quadratic:
-            quadratic["settle"] = settling.padded(quadratic["settle"], data["columns"])
+            quadratic["settle"] = settling.padded(quadratic["settle"], cells)
         return Problem(
             index,
             {**data, "quadratic": quadratic},

@@ -17,6 +17,7 @@ import numpy as np
 
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_coordinates, group_sds, straight_line
+from bayescale.gathered_cells import MOST, gathered
 from bayescale.likelihoods import OnLine
 from bayescale.model import Factor, Model, Structure
 from bayescale.places import diagonal, spread
@@ -42,14 +43,23 @@ def unknown(model: Model) -> dict[str, Any] | None:
     if model.structure.bend is None:
         return None
     shape = model.arrays.mask.shape[:2]
-    return _told(model, *np.zeros((2, *shape)), np.zeros(shape[0]))
+    told = _told(model, *np.zeros((2, *shape)), np.zeros(shape[0]))
+    n = told["features"].shape[-1]
+    zero = {"precision": np.zeros((shape[0], n, n)), "linear": np.zeros((shape[0], n))}
+    return padded({**told, **zero}, shape[1])
 
 
 def learn(model: Model, eta: np.ndarray) -> dict[str, Any] | None:
     """What `settle` is told, from the groups' coordinates (groups, P) at a mode."""
-    structure, arrays = model.structure, model.arrays
-    if structure.bend is None:
+    if model.structure.bend is None:
         return None
+    return gathered(model.structure, _learnt(model, eta), eta)
+
+
+def _learnt(model: Model, eta: np.ndarray) -> dict[str, Any]:
+    """The same of every cell."""
+    structure, arrays = model.structure, model.arrays
+    assert structure.bend is not None
     data = arrays.inputs()
     values, line, share = straight_line(structure, eta, data, np)
     line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
@@ -86,23 +96,30 @@ def _told(
     model: Model, target: np.ndarray, weight: np.ndarray, log_scatter: np.ndarray
 ) -> dict[str, Any]:
     inputs = model.arrays.inputs()
-    data = {k: inputs[k] for k in ("columns", "reference", "levels", "covariates") if k in inputs}
+    data = {k: inputs[k] for k in ("reference", "levels", "covariates") if k in inputs}
     assert model.structure.bend is not None
-    features = np.stack([inputs["columns"][name] for name in model.structure.bend.columns], axis=-1)
+    bends = model.structure.bend.columns
+    columns = {name: values for name, values in inputs["columns"].items() if name not in bends}
+    features = np.stack([inputs["columns"][name] for name in bends], axis=-1)
     more = {"target": target, "weight": weight, "log_scatter": log_scatter}
-    return {**data, **more, "features": features}
+    return {**data, **more, "columns": columns, "features": features}
 
 
-def padded(told: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The same in a larger layout, whose columns are given."""
-    cells = next(iter(columns.values())).shape[1]
-    more = [(0, 0), (0, cells - told["weight"].shape[1])]
+def padded(told: Mapping[str, Any], cells: int) -> dict[str, Any]:
+    """The same in a layout of so many cells a group, at most `MOST` of which are kept."""
+    cells = min(cells, MOST)
+
+    def fit(values: np.ndarray, mode: Any = "edge") -> np.ndarray:
+        more = max(cells - values.shape[1], 0)
+        rest = [(0, 0)] * (values.ndim - 2)
+        return np.pad(values[:, :cells], [(0, 0), (0, more), *rest], mode=mode)
+
     return {
         **told,
-        "columns": columns,
-        "target": np.pad(told["target"], more, mode="edge"),
-        "weight": np.pad(told["weight"], more),
-        "features": np.pad(told["features"], [*more, (0, 0)]),
+        "columns": {name: fit(values) for name, values in told["columns"].items()},
+        "target": fit(told["target"]),
+        "weight": fit(told["weight"], "constant"),
+        "features": fit(told["features"]),
     }
 
 
@@ -152,7 +169,9 @@ def _conditional(
     away = xp.where(seen, away, 0.0)
     features = told["features"]
     precision = xp.swapaxes(features * weight[..., None], -1, -2) @ features
+    precision = precision + change[..., None, None] * told["precision"]
     linear = xp.einsum("...gc,gcv->...gv", weight * away, features)
+    linear = linear + change[..., None] * told["linear"]
     if len(structure.factors) > 1:
         member = (told["levels"][f][:, None] == np.arange(len(factor.levels))) * 1.0
         precision = xp.einsum("gl,...gvw->...lvw", member, precision)

@@ -12,6 +12,7 @@ import bayescale as bs
 from bayescale import bends, walks
 from bayescale.density import log_posterior
 from bayescale.errors import BayescaleError
+from bayescale.gathered_cells import MOST
 from bayescale.geometry import unwhiten
 from bayescale.group_likelihood import group_terms
 from bayescale.model_from_runs import build_model, default_discrepancy
@@ -279,12 +280,16 @@ def test_where_bends_could_follow_every_run_the_mode_keeps_scatter():
     assert 0.004 < np.exp(log_sigma) < 0.03
 
 
-def test_weights_are_settled_by_what_the_law_leaves_over():
-    """At any parameters, weights of zero coordinates are those that fit best."""
+@pytest.mark.parametrize("runs", [30, 400])
+def test_weights_are_settled_by_what_the_law_leaves_over(runs):
+    """At any parameters, weights of zero coordinates are those that fit best.
+
+    Of many runs neighbours are taken together for that.
+    """
     rng = np.random.default_rng(2)
-    N = np.geomspace(1e7, 1e9, 30)
+    N = np.geomspace(1e7, 1e9, runs)
     loss = (1.8 + 300 / N**0.3) * np.exp(
-        0.02 * np.sin(np.log10(N) * 3) + 0.002 * rng.standard_normal(30)
+        0.02 * np.sin(np.log10(N) * 3) + 0.002 * rng.standard_normal(runs)
     )
     law = bs.load_law("power_law").with_columns(x="N")
     table = bs.read_runs({"N": N, "D": 20 * N, "loss": loss}).table
@@ -292,6 +297,7 @@ def test_weights_are_settled_by_what_the_law_leaves_over():
     quadratic = find_starts(model, 0).geometry.inputs()
     structure, inputs = model.structure, model.arrays.inputs()
     shape = layout(structure)
+    assert quadratic["settle"]["weight"].shape[1] == min(model.arrays.mask.shape[1], MOST)
     flat = np.zeros(shape.size)
     flat[: shape.dense] = 0.7 * rng.standard_normal(shape.dense)
     flat[-1] = np.log(0.2)  # sd(bend)
