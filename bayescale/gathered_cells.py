@@ -42,7 +42,8 @@ def gathered(structure: Structure, told: Mapping[str, Any], eta: np.ndarray) -> 
     _, line, share = straight_line(structure, eta, told, np)
     away, gain = unbent(line, told["target"], share, np)
     heavy = np.where(weight > 0, weight * gain**2, 0.0)
-    shares = np.stack([_shares(*one) for one in zip(told["features"], heavy, strict=True)])
+    parts = [_shares(*one) for one in zip(told["features"], heavy, strict=True)]
+    shares, taken = (np.stack(several) for several in zip(*parts, strict=True))
 
     def mean(values: np.ndarray) -> np.ndarray:
         return np.einsum("gkc,gc...->gk...", shares, values)
@@ -51,7 +52,6 @@ def gathered(structure: Structure, told: Mapping[str, Any], eta: np.ndarray) -> 
         name: np.exp(mean(np.log(values))) if np.all(values > 0) else mean(values)
         for name, values in told["columns"].items()
     }
-    taken = np.einsum("gkc,gc->gk", (shares > 0).astype(float), heavy)
     _, line, share = straight_line(structure, eta, {**told, "columns": columns}, np)
     away = np.where(heavy > 0, away, 0.0)
     target = bent_line(line, mean(away), share, np)
@@ -79,16 +79,20 @@ def _sums(
     return np.swapaxes(heavier, -1, -2) @ features, linear
 
 
-def _shares(features: np.ndarray, heavy: np.ndarray) -> np.ndarray:
-    """What each cell (cells,) counts for in each of `MOST`, rows that sum to one."""
-    found = np.zeros((MOST, len(heavy)))
+def _shares(features: np.ndarray, heavy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each cell counts for in each of `MOST`, rows that sum to one, and their own weights.
+
+    Where there are fewer, rows of no weight stand at one of the cells.
+    """
+    found, taken = np.zeros((MOST, len(heavy))), np.zeros(MOST)
     cells = np.flatnonzero(heavy > 0)
     parts = _parts(features[cells], heavy[cells]) if len(cells) else []
     for k, part in enumerate(parts):
         own = cells[part]
-        found[k, own] = heavy[own] / np.sum(heavy[own])
+        taken[k] = np.sum(heavy[own])
+        found[k, own] = heavy[own] / taken[k]
     found[len(parts) :, cells[0] if len(cells) else 0] = 1.0
-    return found
+    return found, taken
 
 
 def _parts(places: np.ndarray, heavy: np.ndarray) -> list[np.ndarray]:

@@ -344,3 +344,21 @@ def test_bends_of_three_variables_are_compiled_without_kernels():
     assert np.isfinite(value).all() and np.isfinite(gradient).all()
     two = build_model(bs.load_law("chinchilla"), bs.read_runs(table).table, discrepancy="bend")
     assert two.structure.kernels
+
+
+def test_a_family_of_few_runs_beside_one_of_many_counts_once():
+    """Where cells of a larger family are taken together, those of smaller ones stay as they are."""
+    rng = np.random.default_rng(4)
+    parts = []
+    for family, runs in (("few", 20), ("many", 300), ("some", 40)):
+        N = np.geomspace(1e7, 1e9, runs)
+        loss = (1.8 + 300 / N**0.3) * np.exp(0.002 * rng.standard_normal(runs))
+        parts.append(pd.DataFrame({"family": family, "N": N, "D": 20 * N, "loss": loss}))
+    law = bs.load_law("power_law").with_columns(x="N")
+    table = bs.read_runs(pd.concat(parts)).table
+    model = build_model(law, table, discrepancy="bend", noise="normal")
+    told = find_starts(model, 0).geometry.inputs()["settle"]
+    counted = (told["weight"] > 0).sum(axis=1)
+    assert counted.tolist() == [20, MOST, 40]
+    few, many, some = np.abs(told["precision"]).max(axis=(1, 2))
+    assert max(few, some) < 1e-6 * many
