@@ -99,8 +99,8 @@ def _parts(places: np.ndarray, heavy: np.ndarray) -> list[np.ndarray]:
     """Indices of at most `MOST` clusters: the most spread out one is halved, time and again."""
     parts = [np.arange(len(places))]
     spreads = [_spread(places, heavy, parts[0])]
-    while len(parts) < MOST and max(loss for loss, _ in spreads) > 0.0:
-        worst = int(np.argmax([loss for loss, _ in spreads]))
+    while len(parts) < MOST and max(size for size, _ in spreads) > 0.0:
+        worst = int(np.argmax([size for size, _ in spreads]))
         part, (_, along) = parts.pop(worst), spreads.pop(worst)
         order = part[np.argsort(places[part, along], kind="stable")]
         sorted_places = places[order, along]

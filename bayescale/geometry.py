@@ -196,14 +196,14 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
         n = structure.factors[f].weights
         own = block[..., :n]
         position, extra = _laid_out(
-            structure.unbent,
+            structure.without_bend,
             dense,
             block[..., n:],
-            *_of_unbent(structure, log_sd, corr),
+            *_sds_without_bend(structure, log_sd, corr),
             settling.integrated(structure, log_sd, quadratic, xp),
             xp,
         )
-        effects = _with_weights_of_none(structure, position.effects, xp)
+        effects = _with_room_for_weights(structure, position.effects, xp)
         position = Position(position.population, effects, log_sd, corr)
     else:
         own = _dense_weights(structure, f, dense)
@@ -213,19 +213,19 @@ def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tup
     return position._replace(effects=moved), log_jacobian + extra + settled
 
 
-def _of_unbent(
+def _sds_without_bend(
     structure: Structure, log_sd: tuple[Array, ...], corr: tuple[Array, ...]
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Log sds and correlations of `Structure.unbent`."""
-    kept = [f for f, factor in enumerate(structure.factors) if factor.unbent.varied]
+    """Log sds and correlations of `Structure.without_bend`."""
+    kept = [f for f, factor in enumerate(structure.factors) if factor.without_weights.varied]
     sds = tuple(log_sd[f][..., len(structure.factors[f].tied) :] for f in kept)
     return sds, tuple(corr[f] for f in kept)
 
 
-def _with_weights_of_none(
+def _with_room_for_weights(
     structure: Structure, effects: tuple[Array, ...], xp: Any
 ) -> tuple[Array, ...]:
-    """Effects of `Structure.unbent` as those of the structure, whose law is not bent."""
+    """Effects of `Structure.without_bend` as those of the structure, whose law is not bent."""
     left, found = list(effects), []
     for factor in structure.factors:
         n, size = factor.weights, len(factor.varied)
@@ -353,11 +353,11 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         effects = tuple(
             e[..., factor.weights :]
             for e, factor in zip(position.effects, structure.factors, strict=True)
-            if factor.unbent.varied
+            if factor.without_weights.varied
         )
-        sds = _of_unbent(structure, position.log_sd, position.corr)
+        sds = _sds_without_bend(structure, position.log_sd, position.corr)
         dense, block = _standard(
-            structure.unbent,
+            structure.without_bend,
             Position(position.population, effects, *sds),
             settling.integrated(structure, position.log_sd, quadratic, np),
             None,

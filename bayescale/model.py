@@ -92,7 +92,7 @@ class Factor:
         return sum(self.tied)
 
     @property
-    def unbent(self) -> Factor:
+    def without_weights(self) -> Factor:
         """The same factor without such weights."""
         n = self.weights
         return replace(
@@ -188,10 +188,10 @@ class Structure:
         return f"sd({name}|{factor.name})"
 
     @cached_property
-    def unbent(self) -> Structure:
+    def without_bend(self) -> Structure:
         """The same structure without its bend, whose weights come last."""
         size = self.size - (0 if self.bend is None else len(self.bend.columns))
-        factors = tuple(f.unbent for f in self.factors)
+        factors = tuple(f.without_weights for f in self.factors)
         return replace(
             self,
             factors=tuple(f for f in factors if f.varied),

@@ -192,7 +192,7 @@ def weights_precision(factor: Factor, log_sd: Array, xp: Any) -> Array:
 
 
 def integrated(structure: Structure, log_sd: tuple, quadratic: Mapping, xp: Any) -> dict[str, Any]:
-    """The quadratic of `Structure.unbent`: the blocks' weights integrated out at their sds."""
+    """The quadratic of `Structure.without_bend`: block weights integrated out at their sds."""
     b = structure.block
     assert b is not None
     factor = structure.factors[b]
@@ -215,7 +215,7 @@ def integrated(structure: Structure, log_sd: tuple, quadratic: Mapping, xp: Any)
         "tangent": lambda a: a[n:, n:],
         "offset": lambda a: a[n:],
         "apart": lambda a: a[:, n:],
-        "log_scale": lambda a: a[: structure.unbent.size],
+        "log_scale": lambda a: a[: structure.without_bend.size],
         "tangents": lambda a: (*a[:b], a[b][n:, n:], *a[b + 1 :]),
     }
     left |= {k: of(quadratic[k]) for k, of in kept.items() if k in quadratic}
