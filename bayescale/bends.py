@@ -16,6 +16,8 @@ loses a scale a decade. A law's floor that small runs tell stands too high more 
 on most public ladders the larger runs come out below what the smaller foretell, by tenths of a
 percent to some percent. How much was learnt across data sets, each left out in turn
 (`tests/studies/backtests.py drift`). Where runs tell that the law hardly bends, it hardly drifts.
+A law of one variable doesn't drift: it may be a ladder of sizes, or a curve along data, and curves
+of language models flatten sooner than their beginnings foretell, if anything.
 
 Inside the data a walk is a handful of weights on the leading eigenvectors of its covariance at the
 runs (Nystrom); what those leave out is drawn with the predictions. Kennedy and O'Hagan (2001) set
@@ -35,7 +37,7 @@ Array = Any
 
 BEND = "bend"
 SCALE = "sd(bend)"
-DRIFT = -1.0  # scales a decade, of slopes beyond the largest runs
+DRIFT = -1.0  # scales a decade, of slopes beyond the largest runs, with several variables
 PRIOR = "LogNormal(log(0.075), 0.95)"
 _NEAR = Prior.parse("Normal(0, 0.05)")
 
@@ -74,7 +76,7 @@ class Bend:
     variables: tuple[str, ...]
     floor: str | None = None
     one_scale: bool = False
-    drift: float = field(default=DRIFT, repr=False, compare=False)  # no part in a fit
+    drift: float = field(default=0.0, repr=False, compare=False)  # no part in a fit
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -101,6 +103,17 @@ class Bend:
     def deviation(self, values: Mapping[str, Array], columns: Mapping[str, Array]) -> Array:
         """How far the law is bent (..., groups, cells), at weights (..., groups)."""
         return sum(values[name][..., None] * columns[name] for name in self.columns)
+
+
+def drift_of(variables: tuple[str, ...]) -> float:
+    """What slopes of a law of these variables gain beyond the largest runs.
+
+    Examples
+    --------
+    >>> drift_of(("N", "D")), drift_of(("D",))
+    (-1.0, 0.0)
+    """
+    return DRIFT if len(variables) > 1 else 0.0
 
 
 def weight_name(k: int) -> str:

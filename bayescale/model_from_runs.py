@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import Bend, Weight
+from bayescale.bends import Bend, Weight, drift_of
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
@@ -155,9 +155,8 @@ def build_model(
         if not own:
             factor_levels[""] = ("",)
         variables = tuple(logged_columns(law))
-        bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law))
-        if one_scale:
-            bend = replace(bend, one_scale=True, drift=0.0)
+        drift = 0.0 if one_scale else drift_of(variables)
+        bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law), one_scale, drift)
     parameters = [
         *law.parameters.values(),
         *built.parameters,

@@ -105,6 +105,14 @@ def test_a_path_is_one_function_of_the_columns():
     assert np.abs(np.diff(slopes, axis=1)).max() < 0.2  # no jump, and no kink
 
 
+def test_laws_of_one_variable_do_not_drift(bent_runs):
+    def drift(law: bs.Law) -> float:
+        return build_model(law, bent_runs.table, discrepancy="bend").structure.bend.drift
+
+    assert drift(bs.load_law("chinchilla")) == bends.DRIFT < 0.0
+    assert drift(bs.load_law("power_law").with_columns(x="N")) == 0.0
+
+
 def test_paths_drift_beyond_the_largest_runs_and_nowhere_else():
     walk, columns = walk_of_runs()
     scale, rng = np.full((1, 4), 0.1), None

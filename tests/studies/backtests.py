@@ -52,6 +52,7 @@ DISTANCES = (0.0, 1.0, 2.0, 9.0)  # decades of compute beyond the runs
 FEWEST = 5  # data sets that a share is told of
 SUITE = {"min_ess": 200.0, "max_draws": 1500}  # effective draws a fit, draws a chain at most
 DRIFTS = (0.0, -0.5, -1.0, -1.5, -2.0, -3.0)
+CURVES_DRIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
 DRIFT = record.RESULTS / "bend_drift.csv"
 ABLATION = record.RESULTS / "backtests_ablation.csv"
 SCALES = record.RESULTS / "bend_scales.csv"
@@ -158,29 +159,33 @@ def tell_drift(given: argparse.Namespace) -> None:
     """Scores of the stored fits with other drifts, and the drift that the other data sets choose.
 
     A drift has no part in a fit, only in how a bend goes on beyond it. For each data set the one
-    is taken that has the least mean log CRPS over all others.
+    is taken that has the least mean log CRPS over all others. Of the benchmark's curves, which one
+    study made, a domain is a data set here.
     """
     table = record.read(given.out)
-    done = set(table["dataset"]) if len(table) else set()
-    for dataset in given.dataset or sorted({split.dataset for split in splits()}):
-        chosen = [split for split in splits([dataset]) if split.kind == "ladder"]
+    by = "ladder" if given.benchmark else "dataset"
+    done = set(table[by]) if len(table) else set()
+    known = DOMAINS.values() if given.benchmark else sorted({s.dataset for s in splits()})
+    for dataset in given.dataset or known:
+        found = curves([dataset]) if given.benchmark else splits([dataset])
+        chosen = [s for s in found if s.kind == ("curve" if given.benchmark else "ladder")]
         if dataset in done or not chosen:
             continue
         options = {"store": given.store, "discrepancy": "bend", **SUITE}
         rows = []
         for split, fit, _ in methods.fits_of(chosen, given.seed, **options):
-            for drift in DRIFTS:
+            for drift in CURVES_DRIFTS if given.benchmark else DRIFTS:
                 said = methods.foretell(methods.drifting(fit, drift), split, given.seed)
                 row = {"method": f"drift {drift:g}", **score(split, *said, given.seed)}
                 rows.append({**row, "drift": drift, **record.provenance(given.seed)})
         table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
         record.write(given.out, table)
     table = table[table["drift"].notna()]
-    crps = np.log(table.groupby(["dataset", "drift"])["crps"].mean().unstack("drift"))
+    crps = np.log(table.groupby([by, "drift"])["crps"].mean().unstack("drift"))
     if len(crps) < 2:
         raise SystemExit("a drift is chosen across data sets: give two or more")
     best = {d: crps.drop(index=d).mean().idxmin() for d in crps.index}
-    others = table[table["drift"] == table["dataset"].map(best)]
+    others = table[table["drift"] == table[by].map(best)]
     others = others.assign(method="drift that the others choose", drift=np.nan)
     record.write(given.out, pd.concat([table, others], ignore_index=True))
     print(f"all choose {crps.mean().idxmin():g}; leaving one out {sorted(set(best.values()))}")
@@ -340,9 +345,10 @@ def main() -> None:
             one.add_argument("--method", action="append", choices=list(known[name]))
         if name == "drift":
             one.add_argument("--store", required=True, help="folder of the fits of `ours`")
+        if name in ("drift", "ours"):
+            one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
         if name == "ours":
             one.add_argument("--name", required=True, help="of this treatment, in the table")
-            one.add_argument("--benchmark", action="store_true", help="curves; data sets: domains")
             one.add_argument("--together", action="store_true", help="curves of a task in one fit")
             for option in ("--noise", "--pool", "--discrepancy", "--store"):
                 one.add_argument(option)
