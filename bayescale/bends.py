@@ -7,8 +7,9 @@ wanders without memory, an integrated random walk that starts flat at the middle
 (with four variables or more, along each alone). So a law that misses small models by 3% misses
 large ones, nearer to the floor, by less, and no bend leads below the floor. Each direction has a
 scale, ``sd(bend[D per N])`` that along the difference (``sd(bend)`` that of a law of one variable),
-learnt with everything else from a prior that other data sets gave: runs that tell much of the ratio
-of tokens to parameters and little of compute leave the scale along compute to its prior. Beyond the
+learnt with everything else from a prior that the fitted runs of public data sets gave: runs that
+tell much of the ratio of tokens to parameters and little of compute leave the scale along compute
+to its prior. One variable alone bends more, since it carries what four directions share. Beyond the
 data the walk is drawn afresh, so that its spread grows with the distance to the power 3/2.
 
 Beyond the largest runs, where a variable grows and none falls, the walk also drifts: its slope
@@ -39,6 +40,7 @@ BEND = "bend"
 SCALE = "sd(bend)"
 DRIFT = -1.0  # scales a decade, of slopes beyond the largest runs, with several variables
 PRIOR = "LogNormal(log(0.075), 0.95)"
+PRIOR_ALONE = "LogNormal(log(0.5), 1.5)"  # of a law of one variable
 _NEAR = Prior.parse("Normal(0, 0.05)")
 
 
@@ -68,6 +70,8 @@ class Bend:
         The law's parameter that bends leave as it is.
     one_scale : bool
         Whether all directions share a scale, as in fits from before each had its own.
+    prior : str
+        Of each scale.
     drift : float
         What slopes gain beyond the largest runs, in scales a decade.
     """
@@ -76,6 +80,7 @@ class Bend:
     variables: tuple[str, ...]
     floor: str | None = None
     one_scale: bool = False
+    prior: str = PRIOR
     drift: float = field(default=0.0, repr=False, compare=False)  # no part in a fit
 
     @property
@@ -92,7 +97,7 @@ class Bend:
 
     @property
     def parameters(self) -> tuple[Weight, ...]:
-        scale = Prior.parse(PRIOR)
+        scale = Prior.parse(self.prior)
         return tuple(Weight(name, self.groups, scale) for name in self.columns)
 
     @property
@@ -114,6 +119,17 @@ def drift_of(variables: tuple[str, ...]) -> float:
     (-1.0, 0.0)
     """
     return DRIFT if len(variables) > 1 else 0.0
+
+
+def prior_of(variables: tuple[str, ...]) -> str:
+    """Prior of the scales of a law of these variables.
+
+    Examples
+    --------
+    >>> prior_of(("N", "D")), prior_of(("D",))
+    ('LogNormal(log(0.075), 0.95)', 'LogNormal(log(0.5), 1.5)')
+    """
+    return PRIOR if len(variables) > 1 else PRIOR_ALONE
 
 
 def weight_name(k: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import Bend, Weight, drift_of
+from bayescale.bends import Bend, Weight, drift_of, prior_of
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
@@ -65,6 +65,7 @@ def build_model(
     correlate: bool | None = None,
     reference: Reference | None = None,
     one_scale: bool = False,
+    bend_prior: str | None = None,
 ) -> Model:
     """Lay out `table` (validated rows) for `law`.
 
@@ -88,6 +89,8 @@ def build_model(
         Measured from `table` where None.
     one_scale : bool
         Whether the law bends as in older saved fits, with one scale along all directions.
+    bend_prior : str, optional
+        Of the scales of a bend, as an older saved fit had it; `bends.prior_of` where None.
     """
     response = law.response.scattering(noise)
     if discrepancy not in (None, *DISCREPANCIES):
@@ -156,7 +159,8 @@ def build_model(
             factor_levels[""] = ("",)
         variables = tuple(logged_columns(law))
         drift = 0.0 if one_scale else drift_of(variables)
-        bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law), one_scale, drift)
+        prior = bend_prior or prior_of(variables)
+        bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law), one_scale, prior, drift)
     parameters = [
         *law.parameters.values(),
         *built.parameters,

@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from bayescale.averages import Average
+from bayescale.bends import PRIOR
 from bayescale.errors import BayescaleError
 from bayescale.files import seal_holds, sealed, write_whole
 from bayescale.fitting import Fit, correlates, noise_pool
@@ -96,6 +97,7 @@ def _packed(fit: Fit) -> xr.DataTree:
     """The fit's tree, with all else that makes a fit in its attributes."""
     if fit.law.function is not None:
         raise BayescaleError("a law that is a Python function can't be saved; write it as a card")
+    bend = fit.model.structure.bend
     meta = {
         "format": FORMAT,
         "sealed": True,
@@ -110,6 +112,7 @@ def _packed(fit: Fit) -> xr.DataTree:
         "noise_pool": noise_pool(fit.model.structure),
         "discrepancy": "none" if fit.model.structure.bend is None else "bend",
         "bends": _bends(fit),
+        "bend_prior": PRIOR if bend is None else bend.prior,
         "checkpoints": "all" if fit.model.structure.serial else "final",
         "correlate": correlates(fit.model.structure),
         "settings": asdict(fit.settings),
@@ -231,6 +234,7 @@ def _fit(path: Path, tree: xr.DataTree, meta: Mapping[str, Any]) -> Fit:
         checkpoints=meta.get("checkpoints", "final"),
         correlate=meta["correlate"],
         one_scale=meta.get("bends") != BENDS,
+        bend_prior=meta.get("bend_prior", PRIOR),
     )
     if meta.get("bends", WHOLE) == WHOLE and model.structure.bend is not None:
         whole = replace(model.structure.bend, floor=None)

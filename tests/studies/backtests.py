@@ -276,16 +276,17 @@ def tell_scales(given: argparse.Namespace) -> None:
     """The population of bends' scales over data sets, whole and without each, from training runs.
 
     Each split's posterior of the log scale, its prior divided out, is taken as normal; a data set
-    weighs 1. Expectation and maximisation of a normal population's mean and sd.
+    weighs 1. Expectation and maximisation of a normal population's mean and sd. With ``--kind
+    curve`` of laws of one variable, else of all others.
     """
     table = pd.concat([record.read(path) for path in given.tables], ignore_index=True)
     table = table[~table["split"].str.startswith("extra:") & table["log_scales"].notna()]
-    if given.kind:
-        table = table[table["kind"] == given.kind]
+    alone = given.kind == "curve"  # of laws of one variable
+    table = table[(table["law"] == "power_law") == alone]
     each = table["log_scales"].map(lambda said: list(json.loads(said).values())).explode()
     ends = pd.DataFrame(each.tolist(), each.index, ["log_scale", "log_scale_sd"])
     table = table[["dataset"]].join(ends)
-    prior = Prior.parse(bends.PRIOR)
+    prior = Prior.parse(bends.PRIOR_ALONE if alone else bends.PRIOR)
     mean, sd = prior.args
     told = np.maximum(table["log_scale_sd"] ** -2.0 - sd**-2.0, 1e-3).to_numpy()
     middle = (table["log_scale"] * table["log_scale_sd"] ** -2.0 - mean * sd**-2.0) / told
