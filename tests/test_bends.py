@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,12 +107,16 @@ def test_a_path_is_one_function_of_the_columns():
     assert np.abs(np.diff(slopes, axis=1)).max() < 0.2  # no jump, and no kink
 
 
-def test_laws_of_one_variable_do_not_drift(bent_runs):
-    def drift(law: bs.Law) -> float:
-        return build_model(law, bent_runs.table, discrepancy="bend").structure.bend.drift
+def test_laws_of_one_variable_bend_more_and_do_not_drift(bent_runs):
+    def bend(law: bs.Law) -> bends.Bend:
+        return build_model(law, bent_runs.table, discrepancy="bend").structure.bend
 
-    assert drift(bs.load_law("chinchilla")) == bends.DRIFT < 0.0
-    assert drift(bs.load_law("power_law").with_columns(x="N")) == 0.0
+    paired, alone = map(
+        bend, (bs.load_law("chinchilla"), bs.load_law("power_law").with_columns(x="N"))
+    )
+    assert paired.drift == bends.DRIFT < 0.0 == alone.drift
+    medians = [one.parameters[0].group_sd.quantile(0.5) for one in (paired, alone)]
+    assert medians == pytest.approx([0.075, 0.5])
 
 
 def test_paths_drift_beyond_the_largest_runs_and_nowhere_else():
@@ -167,6 +173,20 @@ def fits(bent_runs):
         name: bs.fit(law, bent_runs, discrepancy=name, seed=3, **options)
         for name in ("none", "bend")
     }
+
+
+@pytest.mark.slow
+def test_a_saved_fit_keeps_the_prior_of_its_bend(fits, tmp_path):
+    def shown(fit: bs.Fit) -> float:
+        bs.save(fit, tmp_path / "fit.nc")
+        return bs.prior_summary(bs.load(tmp_path / "fit.nc")).loc["sd(bend)", "prior_median"]
+
+    fit = fits["bend"]
+    former = build_model(
+        fit.law, fit.runs.table, noise="normal", discrepancy="bend", bend_prior=bends.PRIOR
+    )
+    assert shown(fit) == pytest.approx(0.5)
+    assert shown(replace(fit, model=former)) == pytest.approx(0.075)
 
 
 @pytest.mark.slow
