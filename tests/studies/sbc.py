@@ -1,6 +1,7 @@
 """Simulation-based calibration of every card through `bs.fit_many`, and bugs that it must catch.
 
-    python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--minutes 5] [--each 5]
+    python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--draws N]
+                                    [--minutes 5] [--each 5]
     python tests/studies/sbc.py planted [--bug NAME ...] [--repeats 10] [--replicates 200 50]
     python tests/studies/sbc.py list
     python tests/studies/sbc.py summary
@@ -13,7 +14,7 @@ prediction beyond the data, which group is better there, and the best N. Ranks s
 `results/sbc/CONFIG.csv`, a row a replicate, in chunks of 50 that are not run again, with what
 `diagnose` says of the fit; `results/sbc.csv` has a row a quantity. Fits of a chunk share one
 compiled program and keep its lanes full, so that large chunks are cheaper; a fit stops at 400
-draws a chain (4,000 for the two laws' defaults). After `--each` minutes
+draws a chain (4,000 for the two laws' defaults) or where `--draws` says. After `--each` minutes
 of one configuration the next has its turn; finished fits wait in a temporary folder.
 
 p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
@@ -110,7 +111,7 @@ def _seed(config: str, start: int) -> int:
     return zlib.crc32(f"{config} {start}".encode())
 
 
-def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
+def chunk(config: str, start: int, size: int, seconds: float, draws: int) -> pd.DataFrame:
     """Ranks of some replicates; `OutOfTime` where they take longer, and then they go on."""
     from sbc_parts.simulate import draw
 
@@ -132,7 +133,7 @@ def chunk(config: str, start: int, size: int, seconds: float) -> pd.DataFrame:
                 seed=seed % 2**31,
                 progress=False,
                 store=shelf,
-                max_draws=longest(config),
+                max_draws=draws,
                 max_seconds=seconds,
                 **asked_for.options,
             )
@@ -206,7 +207,9 @@ def judge(config: str, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def run(configs: list[str], replicates: int | None, minutes: float, each: float) -> None:
+def run(
+    configs: list[str], replicates: int | None, minutes: float, each: float, draws: int | None
+) -> None:
     began = perf_counter()
     for config in configs:
         goal, mine = replicates or wanted(config), perf_counter()
@@ -216,8 +219,9 @@ def run(configs: list[str], replicates: int | None, minutes: float, each: float)
             left = min(60 * minutes - (now - began), 60 * each - (now - mine))
             if left < 1:
                 break
+            size = min(CHUNK, goal - len(table))
             try:
-                new = chunk(config, len(table), min(CHUNK, goal - len(table)), left)
+                new = chunk(config, len(table), size, left, draws or longest(config))
             except Exception as error:
                 why = f"{type(error).__name__}: {error}".split("; missing")[0]
                 print(f"{config}: {why}"[:300], flush=True)
@@ -281,6 +285,7 @@ def main() -> None:
     running.add_argument("--replicates", type=int)
     running.add_argument("--minutes", type=float, default=5.0)
     running.add_argument("--each", type=float, default=5.0)
+    running.add_argument("--draws", type=int)
     planting = commands.add_parser("planted")
     planting.add_argument("--bug", nargs="+")
     planting.add_argument("--repeats", type=int, default=10)
@@ -290,7 +295,8 @@ def main() -> None:
     commands.add_parser("summary")
     given = parser.parse_args()
     if given.command == "run":
-        run(given.config or configurations(), given.replicates, given.minutes, given.each)
+        asked_for = given.config or configurations()
+        run(asked_for, given.replicates, given.minutes, given.each, given.draws)
     elif given.command == "planted":
         from sbc_parts.planted import study
 
