@@ -9,7 +9,7 @@ large ones, nearer to the floor, by less, and no bend leads below the floor. Eac
 scale, ``sd(bend[D per N])`` that along the difference (``sd(bend)`` that of a law of one variable),
 learnt with everything else from a prior that the fitted runs of public data sets gave: runs that
 tell much of the ratio of tokens to parameters and little of compute leave the scale along compute
-to its prior. One variable alone bends more, since it carries what four directions share. Beyond the
+to its prior. A law of one variable, which has one direction, has the variance of four there. Beyond the
 data the walk is drawn afresh, so that its spread grows with the distance to the power 3/2.
 
 Beyond the largest runs, where a variable grows and none falls, the walk also drifts: its slope
@@ -40,7 +40,7 @@ BEND = "bend"
 SCALE = "sd(bend)"
 DRIFT = -1.0  # scales a decade, of slopes beyond the largest runs, with several variables
 PRIOR = "LogNormal(log(0.075), 0.95)"
-PRIOR_ALONE = "LogNormal(log(0.5), 1.5)"  # of a law of one variable
+PRIOR_ALONE = "LogNormal(log(0.15), 0.95)"  # one direction has what four share elsewhere
 _NEAR = Prior.parse("Normal(0, 0.05)")
 
 
@@ -127,7 +127,7 @@ def prior_of(variables: tuple[str, ...]) -> str:
     Examples
     --------
     >>> prior_of(("N", "D")), prior_of(("D",))
-    ('LogNormal(log(0.075), 0.95)', 'LogNormal(log(0.5), 1.5)')
+    ('LogNormal(log(0.075), 0.95)', 'LogNormal(log(0.15), 0.95)')
     """
     return PRIOR if len(variables) > 1 else PRIOR_ALONE
 
