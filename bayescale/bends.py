@@ -9,8 +9,8 @@ large ones, nearer to the floor, by less, and no bend leads below the floor. Eac
 scale, ``sd(bend[D per N])`` that along the difference (``sd(bend)`` that of a law of one variable),
 learnt with everything else from a prior that the fitted runs of public data sets gave: runs that
 tell much of the ratio of tokens to parameters and little of compute leave the scale along compute
-to its prior. A law of one variable, which has one direction, has the variance of four there. Beyond the
-data the walk is drawn afresh, so that its spread grows with the distance to the power 3/2.
+to its prior. A law of one variable, which has one direction, has the variance of four there. Beyond
+the data the walk is drawn afresh, so that its spread grows with the distance to the power 3/2.
 
 Beyond the largest runs, where a variable grows and none falls, the walk also drifts: its slope
 loses a scale a decade. A law's floor that small runs tell stands too high more often than too low:
