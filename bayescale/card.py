@@ -35,7 +35,7 @@ SCHEMA: dict[str, Any] = {
     "response": {
         **{"column": str, "unit": str, "about": str, "noise": str},
         **{"link": str, "likelihood": str, "trials": str, "discrepancy": str},
-        "better": str,
+        **{"better": str, "priors": {"*": str}},
     },
     "variables": {
         "*": {

@@ -188,7 +188,8 @@ def fit(
         (families apart); noise parameters (``sigma``) may be named too. The card's where None.
     prior : dict, optional
         Changed priors: a text is a prior on the parameter itself in the card's units; a dict may
-        say ``{"prior": ..., "on": "share"}``. Or what `elicit` or `preset` gave.
+        say ``{"prior": ..., "on": "share"}``. Also of the scatter (``sigma``, ``nu``, ...) and of a
+        bend's scales, ``sd(bend)``. Or what `elicit` or `preset` gave.
     noise : str, optional
         How runs scatter about the law, on the line of the card's link: "t", "normal", "t+scale"; of
         rates also "beta", "binomial", "beta-binomial"; of counts "negative-binomial". "frontier"

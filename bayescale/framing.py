@@ -14,10 +14,9 @@ from bayescale.errors import DataError
 from bayescale.law import Law
 from bayescale.model import Model
 from bayescale.model_from_runs import build_model, default_discrepancy, varying_columns
+from bayescale.responses import SCATTER
 from bayescale.rows import select_rows
 from bayescale.runs import Runs, as_runs
-
-NOISE_WORDS = ("sigma", "sd(cell)", "nu", "sigma_slope", "sd(tuning)")
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,8 @@ def adapted(
         def written(value: Any) -> Any:
             return value if isinstance(value, str) else list(value)
 
-        noise_pool = {k: columns(v) for k, v in pool.items() if k in NOISE_WORDS}
-        pool = {k: written(v) for k, v in pool.items() if k not in NOISE_WORDS}
+        noise_pool = {k: columns(v) for k, v in pool.items() if k in SCATTER}
+        pool = {k: written(v) for k, v in pool.items() if k not in SCATTER}
     if pool is not None and pool != {}:
         law = law.varying(pool)
     if isinstance(prior, StatedPriors):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -37,8 +37,8 @@ from bayescale.indexed_card import written_out
 from bayescale.indexed_names import simplexes
 from bayescale.law_text import in_latex, one_line
 from bayescale.oracles import Check, read_checks
+from bayescale.responses import STATED, read_response
 from bayescale.responses import Response as Response
-from bayescale.responses import read_response
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,7 +333,13 @@ class Law:
         ----------
         **priors : str or dict
             A prior as text, or keys of the parameter's table in a card, such as
-            ``{"prior": "Normal(0.3, 0.1)", "on": "value"}``.
+            ``{"prior": "Normal(0.3, 0.1)", "on": "value"}``. Of the scatter's parameters
+            (``sigma``, ``nu``, ...) and ``sd(bend)``, all scales of a bend, as text.
+
+        Raises
+        ------
+        LawError
+            Where the law has no such parameter.
 
         Examples
         --------
@@ -342,10 +348,18 @@ class Law:
         >>> law.parameters["alpha"].prior.text
         'LogNormal(log(0.4), 0.1)'
         """
-        self._known(priors)
-        return self._changed(
-            {k: {"prior": v} if isinstance(v, str) else dict(v) for k, v in priors.items()}
+        stated = {k: priors[k] for k in STATED if isinstance(priors.get(k), str)}
+        own = {k: v for k, v in priors.items() if k not in stated}
+        self._known(own, STATED)
+        changed = self._changed(
+            {k: {"prior": v} if isinstance(v, str) else dict(v) for k, v in own.items()}
         )
+        if not stated:
+            return changed
+        card = copy.deepcopy(read_card(changed.card))
+        response = card.setdefault("response", {})
+        response["priors"] = {**response.get("priors", {}), **stated}
+        return _read(card, self.function)
 
     def believing(self, factors: Iterable[Factor]) -> Law:
         """Return a law whose prior has these factors too; `bayescale.elicit` makes them."""
@@ -432,13 +446,15 @@ class Law:
         card["unverified"] = "its variables stand in other columns than the card's"
         return _read(card, self.function)
 
-    def _known(self, names: Iterable[str]) -> None:
+    def _known(self, names: Iterable[str], also: Sequence[str] = ()) -> None:
         indexed = indexed_parameters(read_card(self.card))
         for name in names:
             if name not in self.parameters and name not in indexed:
+                guess = nearest(name, (*self.parameters, *also))
+                more = f"; beside the law's: {', '.join(also)}" if also else ""
                 raise LawError(
-                    f"the law {self.name!r} has no parameter {name!r}."
-                    f"{nearest(name, self.parameters)} Parameters: {', '.join(self.parameters)}"
+                    f"the law {self.name!r} has no parameter {name!r}.{guess}"
+                    f" Parameters: {', '.join(self.parameters)}{more}"
                 )
 
     def _changed(self, changes: Mapping[str, Mapping[str, str]]) -> Law:

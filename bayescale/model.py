@@ -20,6 +20,7 @@ from bayescale.law import Law, Parameter
 from bayescale.likelihoods import Likelihood
 from bayescale.noise import NoiseParameter
 from bayescale.responses import Response
+from bayescale.tails import restated
 from bayescale.walks import Walk
 
 FEW_LEVELS = 5
@@ -132,7 +133,8 @@ class Structure:
     def parameters(self) -> tuple[Coordinate, ...]:
         bends = () if self.bend is None else self.bend.parameters
         own = self.law.parameters.values()
-        return (*own, *self.likelihood.parameters, *self.slopes, *bends)
+        scatter = restated(self.likelihood.parameters, self.response.priors)
+        return (*own, *scatter, *self.slopes, *bends)
 
     @cached_property
     def names(self) -> tuple[str, ...]:

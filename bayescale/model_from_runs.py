@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bayescale.bends import Bend, Weight, drift_of, prior_of
+from bayescale.bends import SCALE, Bend, Weight, drift_of, prior_of
 from bayescale.errors import BayescaleError, LawError
 from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
@@ -18,6 +18,7 @@ from bayescale.model import Arrays, Factor, Model, Reference, Structure, find_tr
 from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
 from bayescale.responses import CONTINUOUS, DISCREPANCIES, Response
+from bayescale.tails import alike, restated
 from bayescale.walks import Walk, walks
 
 CORRELATE_FROM = 8
@@ -159,15 +160,18 @@ def build_model(
             factor_levels[""] = ("",)
         variables = tuple(logged_columns(law))
         drift = 0.0 if one_scale else drift_of(variables)
-        prior = bend_prior or prior_of(variables)
+        usual = bend_prior or prior_of(variables)
+        prior = alike(SCALE, dict(response.priors).get(SCALE, usual), Prior.parse(usual)).text
         bend = Bend(tuple(factor_levels)[-1:], variables, floor_of(law), one_scale, prior, drift)
     parameters = [
         *law.parameters.values(),
-        *built.parameters,
+        *restated(built.parameters, response.priors),
         *(one.slope for one in slopes),
         *(() if bend is None else bend.parameters),
     ]
     names = [p.name for p in parameters]
+    unused = {name for name, _ in response.priors} - {*names, *(() if bend is None else [SCALE])}
+    notes += [f"the prior of {name} is not used: this fit has none" for name in sorted(unused)]
     for missing in set(noise_pool) - set(names):
         raise BayescaleError(
             f"pool names {missing!r}, which is neither a parameter of {law.name} nor of its noise"

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from bayescale.elements import placed
 from bayescale.errors import BayescaleError, LawError
+from bayescale.grammar import nearest
+from bayescale.priors import Prior
 
 CONTINUOUS = ("t", "normal", "t+scale", "frontier")
 COUNTED = ("binomial", "beta-binomial")
@@ -23,6 +26,8 @@ LIKELIHOODS = (*CONTINUOUS, "beta", *COUNTED, "negative-binomial")
 LINK_NAMES = ("log", "identity", "logit", "cloglog", "loglog")
 DISCREPANCIES = ("none", "bend")
 BETTER = ("lower", "higher", "neither")
+SCATTER = ("sigma", "sd(cell)", "nu", "sigma_slope", "sd(tuning)", "memory")
+STATED = (*SCATTER, "sd(bend)")  # what may have a prior beside the law's parameters
 _RISING = {  # words of columns that are better the higher, unless a card says otherwise
     *("accuracy", "acc", "score", "scores", "coverage", "pass", "passed", "success", "successes"),
     *("solved", "correct", "reward", "win", "wins", "elo", "bleu", "rouge", "f1", "recall", "auc"),
@@ -56,6 +61,8 @@ class Response:
     better : str
         "lower", "higher" or "neither", which decisions ask for; where empty, as the column's name
         says: a score or an accuracy is better the higher, everything else the lower.
+    priors : tuple of (str, str)
+        Of the scatter's parameters and of a bend's scales, `STATED`, where they are not the usual.
     """
 
     column: str = "loss"
@@ -66,6 +73,7 @@ class Response:
     about: str = ""
     discrepancy: str = ""
     better: str = ""
+    priors: tuple[tuple[str, str], ...] = ()
 
     def require_lower(self, law: str, verb: str) -> None:
         """Refuse a decision that would take the worst for the best.
@@ -170,6 +178,7 @@ def read_response(card: Mapping[str, Any]) -> Response:
     if "link" not in keys:
         rates = keys.get("likelihood") in ("beta", *COUNTED)
         keys["link"] = "logit" if rates else "log"
+    keys["priors"] = tuple(keys.get("priors", {}).items())
     return checked(Response(**keys), "response.likelihood")
 
 
@@ -182,6 +191,12 @@ def checked(response: Response, place: str) -> Response:
     if response.discrepancy not in ("", *DISCREPANCIES):
         known = ", ".join(DISCREPANCIES)
         raise LawError(f"response.discrepancy: {response.discrepancy!r} is not one of {known}")
+    for name, prior in response.priors:
+        if name not in STATED:
+            known = ", ".join(STATED)
+            raise LawError(f"response.priors: {name!r} is none of {known}{nearest(name, STATED)}")
+        with placed(f"response.priors.{name}"):
+            Prior.parse(prior)
     if response.better not in ("", *BETTER):
         raise LawError(f"response.better: {response.better!r} is not one of {', '.join(BETTER)}")
     if response.link not in LINK_NAMES:

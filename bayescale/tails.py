@@ -6,13 +6,14 @@ run that was tuned less well than it could be loses by it, and none gains.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from bayescale.errors import LawError
 from bayescale.gammas import gammaln
 from bayescale.priors import Prior
 
@@ -36,6 +37,35 @@ class NoiseParameter:
 def noise_parameter(name: str, prior: str, about: str) -> NoiseParameter:
     """A parameter of the scatter, its prior as text."""
     return NoiseParameter(name, Prior.parse(prior), about, Prior.parse("HalfNormal(0.3)"))
+
+
+def restated(
+    parameters: Iterable[NoiseParameter], priors: Iterable[tuple[str, str]]
+) -> tuple[NoiseParameter, ...]:
+    """Parameters of the scatter with the priors that a card or a fit states for them.
+
+    Raises
+    ------
+    LawError
+        Where one is possible at other values than the parameter.
+    """
+    stated = dict(priors)
+    return tuple(
+        replace(p, prior=alike(p.name, stated[p.name], p.prior)) if p.name in stated else p
+        for p in parameters
+    )
+
+
+def alike(name: str, text: str, usual: Prior) -> Prior:
+    """A prior in place of the usual one, possible at the same values."""
+    prior = Prior.parse(text)
+    if prior.support != usual.support:
+        raise LawError(
+            f"the prior {text!r} of {name} has values from {prior.support[0]:g} to"
+            f" {prior.support[1]:g}; {name} has them from {usual.support[0]:g} to"
+            f" {usual.support[1]:g}, as in the usual {usual.text!r}"
+        )
+    return prior
 
 
 class CellSums(NamedTuple):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.infer.util import potential_energy
+from scipy import stats
 
 import bayescale as bs
 from bayescale import settling, spreads
@@ -156,6 +157,52 @@ def test_whitening_is_an_exact_change_of_variables(case):
     np.testing.assert_allclose(np.asarray(traced.population), position.population, rtol=1e-8)
     np.testing.assert_allclose(whiten(structure, position, quadratic), flat, atol=1e-8)
     assert np.all(np.isfinite(gradient))
+
+
+def test_priors_of_scatter_and_bends_are_those_stated():
+    """The density moves by what scipy says of both priors at the parameters' values."""
+    table = ladder(families=FOUR_FAMILIES)
+    law = bs.load_law("chinchilla")
+    stated = law.with_priors(
+        **{
+            "sigma": "HalfNormal(0.004)",
+            "nu": "2 + Exponential(0.2)",
+            "sd(bend)": "HalfNormal(0.1)",
+        }
+    )
+    usual, other = (build_model(one, table, discrepancy="bend") for one in (law, stated))
+    position = random_position(usual)
+    values = usual.structure.names
+    at = {
+        values[i]: float(np.exp(position.population[k])) for k, i in enumerate(usual.structure.free)
+    }
+    sigma, beyond = at["sigma"], at["nu"]
+    (bends,) = (np.exp(own[:4]) for own in position.log_sd)
+    moved = (
+        stats.halfnorm.logpdf(sigma, scale=0.004)
+        - stats.lognorm.logpdf(sigma, 1.0, scale=0.01)
+        + stats.expon.logpdf(beyond, scale=5.0)
+        - stats.gamma.logpdf(beyond, 2.0, scale=10.0)
+        + np.sum(stats.halfnorm.logpdf(bends, scale=0.1))
+        - np.sum(stats.lognorm.logpdf(bends, 0.95, scale=0.075))
+    )
+    after, before = (
+        float(log_posterior(one.structure, position, one.arrays.inputs(), np))
+        for one in (other, usual)
+    )
+    assert after - before == pytest.approx(moved, rel=1e-9)
+
+
+def test_priors_that_can_t_be_are_refused_and_those_without_use_noted():
+    table, law = ladder(), bs.load_law("chinchilla")
+    with pytest.raises(bs.LawError, match=r"sigma has them from 0 to inf"):
+        build_model(law.with_priors(sigma="Normal(0, 1)"), table)
+    with pytest.raises(bs.LawError, match=r"nu has them from 2 to inf"):
+        build_model(law.with_priors(nu="Gamma(2, 0.1)"), table)
+    with pytest.raises(bs.LawError, match=r"the prior 'Uniform\(0, 1\)' of sd\(bend\)"):
+        build_model(law.with_priors(**{"sd(bend)": "Uniform(0, 1)"}), table, discrepancy="bend")
+    notes = build_model(law.with_priors(nu="2 + Gamma(2, 1)"), table, noise="normal").notes
+    assert "the prior of nu is not used: this fit has none" in notes
 
 
 def test_log_posterior_does_not_depend_on_the_reference_for_absolute_priors():

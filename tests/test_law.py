@@ -120,6 +120,24 @@ def test_with_priors_is_a_new_law(chinchilla):
         chinchilla.with_priors(alpha={"scale": "1"})
 
 
+def test_priors_beside_the_law_s_travel_with_it(chinchilla):
+    told = {"sigma": "HalfNormal(0.004)", "sd(bend)": "LogNormal(log(0.02), 0.5)"}
+    changed = chinchilla.with_priors(alpha="LogNormal(log(0.4), 0.1)", **told)
+    assert dict(changed.response.priors) == told
+    assert changed.parameters["alpha"].prior.text == "LogNormal(log(0.4), 0.1)"
+    assert Law.from_text(changed.text) == changed
+    assert changed.scattering("normal").response.priors == changed.response.priors
+    again = changed.with_priors(sigma="HalfNormal(0.1)")
+    assert dict(again.response.priors) == told | {"sigma": "HalfNormal(0.1)"}
+    with pytest.raises(LawError, match=r"no parameter 'sigm'\. Did you mean 'sigma'"):
+        chinchilla.with_priors(sigm="HalfNormal(1)")
+    with pytest.raises(FormulaError, match=r"response\.priors\.nu: unknown function"):
+        chinchilla.with_priors(nu="2 + Gama(2, 0.1)")
+    card = changed.text.replace("HalfNormal(0.004)", "1").replace("sigma", "sigm")
+    with pytest.raises(LawError, match=r"response\.priors: 'sigm' is none of sigma"):
+        Law.from_text(card)
+
+
 def test_varying(chinchilla):
     changed = chinchilla.varying({"alpha": ["family", "corpus"], "E": "1", "B": "corpus"})
     assert changed.parameters["alpha"].varies == ("family", "corpus")
