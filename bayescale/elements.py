@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bayescale.covariates import Slope, read_slopes, read_terms
-from bayescale.errors import FormulaError, LawError
+from bayescale.errors import LawError, placed
 from bayescale.formula import Expression, constant
 from bayescale.grammar import MAX_WRITTEN, Parser, nearest
 from bayescale.priors import Prior
@@ -97,15 +96,6 @@ def read_varies(text: str) -> tuple[str, ...]:
     ('family',)
     """
     return read_terms(text)[0]
-
-
-@contextmanager
-def placed(place: str) -> Generator[None]:
-    """Say in which entry of the card a fault lies."""
-    try:
-        yield
-    except FormulaError as error:
-        raise FormulaError(f"{place}: {error.message}", error.text, error.position) from None
 
 
 def number(value: float | str, place: str) -> float:

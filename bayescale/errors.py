@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,3 +48,12 @@ class ConvergenceError(BayescaleError):
     def __init__(self, message: str, fit: Fit | None = None) -> None:
         self.fit = fit
         super().__init__(message)
+
+
+@contextmanager
+def placed(place: str) -> Generator[None]:
+    """Say in which entry of the card a fault lies."""
+    try:
+        yield
+    except FormulaError as error:
+        raise FormulaError(f"{place}: {error.message}", error.text, error.position) from None

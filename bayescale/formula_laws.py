@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bayescale.card import write_card
-from bayescale.elements import is_log_linear, placed, read_varies
-from bayescale.errors import FormulaError, LawError
+from bayescale.elements import is_log_linear, read_varies
+from bayescale.errors import FormulaError, LawError, placed
 from bayescale.formula import Expression, unparsed
 from bayescale.grammar import Binary, Minus, Name, Node, children, nearest
 from bayescale.law import Law

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from bayescale.elements import placed
-from bayescale.errors import LawError
+from bayescale.errors import LawError, placed
 from bayescale.formula import Expression
 from bayescale.indexed_checks import plain_check, plain_values
 from bayescale.indexed_names import columns_of, definitions, read_scope

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayescale.elements import number, placed
-from bayescale.errors import FormulaError, LawError
+from bayescale.elements import number
+from bayescale.errors import FormulaError, LawError, placed
 from bayescale.formula import constant
 from bayescale.grammar import FUNCTIONS, Call, Parser
 from bayescale.indices import Index

@@ -24,6 +24,9 @@ from bayescale.tails import restated
 from bayescale.walks import Walk
 
 FEW_LEVELS = 5
+_PLACES = 12  # of each kind at which a law is asked how it rises with its floor
+_FEW = 4
+_FELT = 1e-6  # of the loss, below which a rise is lost among its digits
 MOST_BENT = 2  # variables of a bent law whose program is made of kernels
 
 Coordinate = Parameter | NoiseParameter | Slope | Weight
@@ -163,6 +166,11 @@ class Structure:
     def trade(self) -> tuple[int, tuple[int, ...]] | None:
         """Coordinates of a floor and of the terms that stand on it, if the law is so built."""
         return find_trade(self.law)
+
+    @cached_property
+    def floor_apart(self) -> bool:
+        """Whether the floor of the trade is a summand, which no factor changes."""
+        return stands_apart(self.law)
 
     @cached_property
     def free(self) -> tuple[int, ...]:
@@ -311,22 +319,58 @@ class Model:
 
 
 def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
-    """Index of the parameter that is its own share, a floor, and of the terms that stand on it."""
+    """Index of the parameter that is its own share, a floor, and of the terms that stand on it.
+
+    The loss rises in proportion to the floor, as fast as anything but the floor may say.
+    """
+    names, shares, floor = _trading(law)
+    if floor is None:
+        return None
+    gains = _floor_gains(law, floor)
+    if len(gains[0]) < _FEW or not (np.all(gains[0] > 0) and np.allclose(*gains, rtol=1e-9)):
+        return None
+    return names.index(floor), tuple(names.index(n) for n in shares if n != floor)
+
+
+def stands_apart(law: Law) -> bool:
+    """Whether a law's floor is what its other terms are added to, and no factor changes it."""
+    _, _, floor = _trading(law)
+    return find_trade(law) is not None and np.allclose(_floor_gains(law, floor)[0], 1.0, rtol=1e-9)
+
+
+def _trading(law: Law) -> tuple[list[str], dict[str, Parameter], str | None]:
+    """Names of the parameters, those that are shares of the loss, and the floor among these."""
     names = list(law.parameters)
     shares = {n: p for n, p in law.parameters.items() if p.share is not None and p.of != "one"}
     logged = all(p.on == "value" or p.prior.support == (0.0, np.inf) for p in shares.values())
     floors = [n for n, p in shares.items() if p.share is not None and p.share.names == (n,)]
     if len(floors) > 1:  # terms anchored at a fixed scale are their own shares, too
         floors = [n for n in floors if shares[n].of == "smallest"]
-    if len(floors) != 1 or len(shares) < 2 or not logged:
-        return None
+    alone = len(floors) != 1 or len(shares) < 2 or not logged
+    return names, shares, None if alone else floors[0]
+
+
+def _floor_gains(law: Law, floor: str) -> np.ndarray:
+    """How much the loss rises with the floor from two heights of it; places where it is finite."""
     rng = np.random.default_rng(0)
-    values = {n: rng.uniform(0.2, 0.8, 5) for n in names}
-    columns = {v.name: rng.uniform(1.0, 9.0, 5) for v in law.variables.values()}
-    by_column = {v.column: columns[v.name] for v in law.variables.values()}
+    near = rng.uniform(0.2, 0.8, (len(law.parameters), _PLACES))
+    values = dict(zip(law.parameters, near, strict=True))
+    columns = {v.column: 10 ** rng.uniform(0.0, 1.0, _PLACES) for v in law.variables.values()}
+    far = {v.column: 10 ** rng.uniform(8.0, 11.0, _PLACES) for v in law.variables.values()}
     with np.errstate(all="ignore"):
-        loss = law.mean(values, by_column, np)
-        raised = law.mean({**values, floors[0]: values[floors[0]] + 1.0}, by_column, np)
-        if not np.allclose(raised - loss, 1.0, rtol=1e-9):
-            return None
-    return names.index(floors[0]), tuple(names.index(n) for n in shares if n != floors[0])
+        loss = np.array(
+            [
+                np.concatenate(
+                    [
+                        law.mean({**values, floor: values[floor] + up}, at, np)
+                        for at in (columns, far)
+                    ]
+                )
+                for up in (0.0, 1.0, 2.0)
+            ]
+        )
+        gains = np.diff(loss, axis=0)
+        felt = np.isfinite(loss).all(axis=0) & (np.abs(gains) > _FELT * np.abs(loss[:2])).all(
+            axis=0
+        )
+    return gains[:, felt]

@@ -14,7 +14,7 @@ from bayescale.formula import log_name
 from bayescale.group_columns import LevelValues, centred, level_values
 from bayescale.law import Law, Parameter
 from bayescale.likelihoods import build_likelihood, log_ways
-from bayescale.model import Arrays, Factor, Model, Reference, Structure, find_trade
+from bayescale.model import Arrays, Factor, Model, Reference, Structure, find_trade, stands_apart
 from bayescale.noise import NoiseParameter
 from bayescale.priors import Prior
 from bayescale.responses import CONTINUOUS, DISCREPANCIES, Response
@@ -247,7 +247,8 @@ def default_discrepancy(law: Law, checkpoints: str = "final") -> str:
 
 def floor_of(law: Law) -> str | None:
     """The parameter that stands under the law's other terms, on the line of log loss."""
-    trade = find_trade(law) if law.response.link == "log" else None
+    apart = law.response.link == "log" and stands_apart(law)
+    trade = find_trade(law) if apart else None
     return None if trade is None else list(law.parameters)[trade[0]]
 
 

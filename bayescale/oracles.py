@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.elements import number, placed
-from bayescale.errors import DataError, LawError
+from bayescale.elements import number
+from bayescale.errors import DataError, LawError, placed
 from bayescale.formula import Expression
 from bayescale.grammar import nearest
 from bayescale.optimum import minimise, roots

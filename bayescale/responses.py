@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescale.elements import placed
-from bayescale.errors import BayescaleError, LawError
+from bayescale.errors import BayescaleError, LawError, placed
 from bayescale.grammar import nearest
 from bayescale.priors import Prior
 

@@ -39,7 +39,8 @@ def log_scale(model: Model, center: np.ndarray) -> np.ndarray:
     """Log of what each coordinate's share counts for in the total, shape (P,).
 
     That is the reference loss that the share is of, times the derivative of the loss at the
-    reference by the contribution, at the coordinates `center`: 1 where contributions add up.
+    reference by the contribution, at the coordinates `center`: 1 where contributions add up, as
+    that of a floor that stands apart.
     """
     structure, reference = model.structure, model.arrays.reference
     scale = np.array(
@@ -47,7 +48,8 @@ def log_scale(model: Model, center: np.ndarray) -> np.ndarray:
     )
     if structure.trade is None:
         return scale
-    for term in structure.trade[1]:
+    floor, terms = structure.trade
+    for term in terms if structure.floor_apart else (floor, *terms):
         step = DERIVATIVE_STEP * np.eye(structure.size)[term]
         above, below = (_loss_at_reference(model, at) for at in (center + step, center - step))
         with np.errstate(all="ignore"):
