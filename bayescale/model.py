@@ -335,7 +335,9 @@ def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
 def stands_apart(law: Law) -> bool:
     """Whether a law's floor is what its other terms are added to, and no factor changes it."""
     _, _, floor = _trading(law)
-    return find_trade(law) is not None and np.allclose(_floor_gains(law, floor)[0], 1.0, rtol=1e-9)
+    if floor is None or find_trade(law) is None:
+        return False
+    return bool(np.allclose(_floor_gains(law, floor)[0], 1.0, rtol=1e-9))
 
 
 def _trading(law: Law) -> tuple[list[str], dict[str, Parameter], str | None]:

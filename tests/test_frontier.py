@@ -131,7 +131,7 @@ def test_the_law_is_of_well_tuned_runs_and_a_new_run_is_tuned_as_these(fit):
     assert run.sentences[0].startswith("One more run of moe, tuned as the data's were, at N=1e9")
     above = np.log(run.draws.to_numpy() / law.draws.to_numpy())[:, 0]
     assert np.mean(above) == pytest.approx(0.02, abs=0.008)
-    assert np.mean(above < -0.015) < 0.01  # a run's own scatter, and no more
+    assert np.mean(above < -0.015) < 0.02  # a run's own scatter, and no more
 
 
 def test_what_is_saved_scored_and_replicated_is_the_frontiers(fit, tmp_path):
