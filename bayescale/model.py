@@ -334,9 +334,10 @@ def find_trade(law: Law) -> tuple[int, tuple[int, ...]] | None:
 
 def stands_apart(law: Law) -> bool:
     """Whether a law's floor is what its other terms are added to, and no factor changes it."""
-    _, _, floor = _trading(law)
-    if floor is None or find_trade(law) is None:
+    trade = find_trade(law)
+    if trade is None:
         return False
+    floor = list(law.parameters)[trade[0]]
     return bool(np.allclose(_floor_gains(law, floor)[0], 1.0, rtol=1e-9))
 
 

@@ -247,9 +247,8 @@ def default_discrepancy(law: Law, checkpoints: str = "final") -> str:
 
 def floor_of(law: Law) -> str | None:
     """The parameter that stands under the law's other terms, on the line of log loss."""
-    apart = law.response.link == "log" and stands_apart(law)
-    trade = find_trade(law) if apart else None
-    return None if trade is None else list(law.parameters)[trade[0]]
+    trade = find_trade(law) if law.response.link == "log" else None
+    return list(law.parameters)[trade[0]] if trade and stands_apart(law) else None
 
 
 def _build_factor(

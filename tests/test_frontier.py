@@ -131,7 +131,12 @@ def test_the_law_is_of_well_tuned_runs_and_a_new_run_is_tuned_as_these(fit):
     assert run.sentences[0].startswith("One more run of moe, tuned as the data's were, at N=1e9")
     above = np.log(run.draws.to_numpy() / law.draws.to_numpy())[:, 0]
     assert np.mean(above) == pytest.approx(0.02, abs=0.008)
-    assert np.mean(above < -0.015) < 0.02  # a run's own scatter, and no more
+    # a height of its own and a run's scatter, and no more: their law at each draw's scales
+    told = {n: fit.data["posterior"][n].to_numpy().ravel() for n in VALUES}
+    scatter = np.sqrt(told["sigma"] ** 2 + told["sd(cell)"] ** 2 + 0.001**2)
+    said = stats.exponnorm(told["sd(tuning)"] / scatter, scale=scatter)
+    assert stats.kstest(said.cdf(above), "uniform").pvalue > 0.001
+    assert np.mean(said.cdf(-0.015)) < 0.01
 
 
 def test_what_is_saved_scored_and_replicated_is_the_frontiers(fit, tmp_path):
