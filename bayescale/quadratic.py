@@ -62,8 +62,9 @@ class Quadratic:
     the blocks', ``ud`` the coupling, ``log_scale`` what the law's terms count for in the straight
     total. Blocks are a group's own straightened coordinates where ``tangent`` is given: the
     derivative of the varied coordinates by straightened ones at the population's mode, with
-    ``offset`` the center of those that have no population value, and ``apart`` how far each
-    group's terms lie from the population's, which is left out where groups differ in the floor.
+    ``offset`` the straight center of those that have no population value, and ``apart`` how far
+    each group's terms lie from the population's, which is left out where groups differ in the
+    floor.
     They are straightened effects where ``tangents`` are given, the derivatives of each factor's
     effects by those; and plain effects otherwise.
     ``spreads`` place the group sds' coordinates (`bayescale.spreads`), ``settle`` a bend's weights
@@ -230,8 +231,8 @@ def straighten(
     free = np.array(structure.free, int)
     inner = tangent[np.ix_(free, free)]
     prior, prior_linear = _population_prior(structure, shape.dense, prior_mean, prior_sd)
-    straight_center = ridge.straighten(structure, center, log_scale, np)[free]
-    prior_linear = inner.T @ (prior_linear + prior @ (inner @ straight_center - population))
+    straight_center = ridge.straighten(structure, center, log_scale, np)
+    prior_linear = inner.T @ (prior_linear + prior @ (inner @ straight_center[free] - population))
     prior = inner.T @ prior @ inner
     if structure.block is None:
         none = np.zeros((0, 0))
@@ -246,6 +247,7 @@ def straighten(
             log_scale,
         )
     varied = np.array(structure.factors[0].varied)
+    offset = np.where(np.isin(varied, free), 0.0, straight_center[varied])
     apart = ridge.off_floor(structure, eta - center, tuple(varied))[:, varied]
     rest = np.setdiff1d(np.arange(structure.size), varied)
     order = np.argsort(model.arrays.levels[0])
@@ -257,7 +259,7 @@ def straighten(
         prior_linear + np.einsum("pi,gp->i", shared, linear[:, rest]),
         linear[:, varied][order],
         tangent[np.ix_(varied, varied)],
-        structure.base[varied],
+        offset,
         log_scale,
         apart[order],
     )

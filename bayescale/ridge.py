@@ -22,10 +22,13 @@ DERIVATIVE_STEP = 1e-4
 
 
 def applies(structure: Structure) -> bool:
-    """Whether floor and terms all have a population value."""
+    """Whether floor and terms all have a population value, or each group all of its own."""
     if structure.trade is None:
         return False
-    return {structure.trade[0], *structure.trade[1]} <= set(structure.free)
+    trading, free = {structure.trade[0], *structure.trade[1]}, set(structure.free)
+    if trading & free or len(structure.factors) != 1:
+        return trading <= free
+    return trading <= set(structure.factors[0].varied)
 
 
 def by_group(structure: Structure) -> bool:

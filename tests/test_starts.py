@@ -56,6 +56,23 @@ def test_three_runs_a_family_are_sampled_well():
     assert low < 0.01 < high
 
 
+def test_separate_families_are_sampled_as_one_alone_is():
+    """Each floor trades against its own family's term, without a population between them."""
+    fit = bs.fit(
+        bs.load_law("power_law"),
+        families(3, 9, floors=0.2),
+        pool="none",
+        discrepancy="none",
+        draws=300,
+        warmup=300,
+        progress=False,
+        strict=False,
+    )
+    assert bs.diagnose(fit).min_ess_bulk > 300  # 100 where each floor stood in the log of its share
+    steps = fit.data["sample_stats"].dataset["n_steps"]
+    assert float(steps.mean()) < 15
+
+
 @pytest.mark.parametrize(
     ("count", "runs", "floors", "differ"),
     [(12, 12, 0.0, False), (12, 12, 0.3, True), (12, 3, 0.3, False), (3, 12, 0.3, False)],
