@@ -42,6 +42,7 @@ CASES = {
     "groups that differ": (GROUPED, 1, None, "normal", None),
     "bent": (GROUPED, 1, None, "t", None),
     "bent, crossed": ({**ALL_SHARED, "E": ["arch", "corpus"]}, 1, None, "t", None),
+    "bent, separate": ("none", 1, None, "t", None),
     "bent alone": ("complete", 1, None, "normal", None),
     "bent frontier": ("complete", 2, 0.003, "frontier", None),
 }
