@@ -6,6 +6,7 @@ import ast
 import re
 import runpy
 import shlex
+import subprocess
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import bayescale as bs
 from bayescale.cli.program import program
 
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+SIDE_BY_SIDE = ("step", "side_by_side")
 SHORT = {"draws": 60, "warmup": 60, "strict": False, "progress": False}
 
 
@@ -106,11 +108,30 @@ def test_a_notebook_without_its_data_says_so_and_stops(
     assert changes[0](["no_such_name\n"]) == ["pass\n"]
 
 
+@pytest.mark.parametrize(("second", "status"), [("true", 0), ("false", 1)])
+def test_one_of_two_steps_side_by_side_fails_ci(checkout, tmp_path, second, status):
+    script = (checkout / ".ci" / "run").read_text(encoding="utf-8")
+    parts = [re.search(rf"^{name}\(\) {{.*?^}}$", script, re.M | re.S) for name in SIDE_BY_SIDE]
+    program = "\n".join(
+        [
+            f"set -euo pipefail; scratch={tmp_path}; table=$scratch/steps.txt",
+            *(part.group() for part in parts if part),
+            f"first() {{ echo one; }}; second() {{ {second}; }}",
+            "side_by_side 'the first' first 'the second' second",
+            "echo further",
+        ]
+    )
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert "one" in done.stdout and ("further" in done.stdout) is (status == 0)
+    assert ("FAILED" in (tmp_path / "steps.txt").read_text()) is (status == 1)
+
+
 def test_ci_runs_notebooks_pages_and_docstrings(checkout):
     script = (checkout / ".ci" / "run").read_text(encoding="utf-8")
     assert "--nbmake" in script and "notebooks" in script
     assert re.search(r"^step 'tests, as the README says' tests$", script, re.M)
-    assert re.search(r"^\s+step 'notebooks' notebooks$", script, re.M)
+    assert re.search(r"^side_by_side 'notebooks' notebooks 'trust: [^']+' trust$", script, re.M)
     for notebook in (checkout / "notebooks").glob("*.ipynb"):
         source = notebook.read_text(encoding="utf-8")
         assert "raises-exception" not in source and "skip-execution" not in source
