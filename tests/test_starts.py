@@ -37,40 +37,26 @@ def test_as_many_runs_as_parameters_leave_scatter_at_the_mode(count, noise):
     assert np.exp(found.modes[0].position.population[place]) > 0.002
 
 
+def sampled(table: pd.DataFrame, **options):
+    """A short fit, and its mean number of steps a draw."""
+    short = {"draws": 300, "warmup": 300, "progress": False, "strict": False}
+    fit = bs.fit(bs.load_law("power_law"), table, discrepancy="none", **short, **options)
+    return fit, float(fit.data["sample_stats"].dataset["n_steps"].mean())
+
+
 def test_three_runs_a_family_are_sampled_well():
-    table = families(20, 3)
-    fit = bs.fit(
-        bs.load_law("power_law"),
-        table,
-        noise="normal",
-        discrepancy="none",
-        draws=300,
-        warmup=300,
-        progress=False,
-        strict=False,
-    )
+    fit, steps = sampled(families(20, 3), noise="normal")
     assert bs.diagnose(fit).max_rhat < 1.05
-    steps = fit.data["sample_stats"].dataset["n_steps"]
-    assert float(steps.mean()) < 50  # the deepest trees, of 1023 steps, when starts had no scatter
+    assert steps < 50  # the deepest trees, of 1023 steps, when starts had no scatter
     low, high = np.quantile(fit.data["posterior"].dataset["sigma"], [0.01, 0.99])
     assert low < 0.01 < high
 
 
 def test_separate_families_are_sampled_as_one_alone_is():
     """Each floor trades against its own family's term, without a population between them."""
-    fit = bs.fit(
-        bs.load_law("power_law"),
-        families(3, 9, floors=0.2),
-        pool="none",
-        discrepancy="none",
-        draws=300,
-        warmup=300,
-        progress=False,
-        strict=False,
-    )
+    fit, steps = sampled(families(3, 9, floors=0.2), pool="none")
     assert bs.diagnose(fit).min_ess_bulk > 300  # 100 where each floor stood in the log of its share
-    steps = fit.data["sample_stats"].dataset["n_steps"]
-    assert float(steps.mean()) < 15
+    assert steps < 15
 
 
 @pytest.mark.parametrize(
