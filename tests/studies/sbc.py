@@ -164,8 +164,10 @@ def _ranks(asked_for: Any, many: Any, truths: Any, i: int, rng: np.random.Genera
 
     framed, drawn = many._framed[i], many._drawn[i]
     keep = np.linspace(0, len(drawn.position.population) - 1, MOST).round().astype(int)
-    after = quantities(asked_for, framed.model, part(drawn.position, keep))
-    before = quantities(asked_for, framed.model, part(truths.position, slice(i, i + 1)))
+    seeds = (int(seed) for seed in rng.integers(0, 2**31, 2))
+    after = quantities(asked_for, framed.model, part(drawn.position, keep), next(seeds))
+    truth = part(truths.position, slice(i, i + 1))
+    before = quantities(asked_for, framed.model, truth, next(seeds))
     stored = drawn.sampled.log_likelihood.reshape(-1)[keep]
     found = {"inexact": float(np.max(np.abs(stored - after["log_likelihood"])))}
     for name in before:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -27,11 +28,13 @@ from bayescale.model import Model, Reference, reference_inputs
 from bayescale.noise import Noise
 from bayescale.population_prior import sample_population_prior
 from bayescale.posterior_tree import posterior_variables
-from bayescale.walks import bent_line
+from bayescale.predictive_draws import bend_paths
+from bayescale.walks import Paths, bent_line
 
 FAMILIES = 3
 BEYOND = 10.0
 TRIALS = 1000
+SIZES = np.geomspace(1e-4, 1e4, 801)  # among which a law that bends has its best N, over a middle
 
 
 @dataclass(frozen=True)
@@ -210,8 +213,13 @@ def _scatter(
     return total * mixing[..., None]
 
 
-def quantities(question: Question, model: Model, position: Position) -> dict[str, np.ndarray]:
-    """Everything whose rank is taken, shape (draw,)."""
+def quantities(
+    question: Question, model: Model, position: Position, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Everything whose rank is taken, shape (draw,).
+
+    Beyond the data bends go on by chance: by `seed`, of which truth and draws need different ones.
+    """
     structure = model.structure
     with np.errstate(all="ignore"):
         found = {}
@@ -226,13 +234,19 @@ def quantities(question: Question, model: Model, position: Position) -> dict[str
         found["log_prior"] = log_prior(structure, position, inputs, np)
         eta = group_coordinates(structure, position, model.arrays.levels, np)
         values = to_natural(structure, eta, reference_inputs(model.arrays.reference), np)
-        if structure.bend is None:
-            found |= _answers(question, structure.law, values)
+        found |= _answers(question, model, position, values, seed)
     return {k: v for k, v in found.items() if not np.any(np.isnan(v))}
 
 
-def _answers(question: Question, law: Law, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _answers(
+    question: Question,
+    model: Model,
+    position: Position,
+    values: dict[str, np.ndarray],
+    seed: int,
+) -> dict[str, np.ndarray]:
     """What decisions ask: a target beyond the data, which group is better there, the best N."""
+    law = model.structure.law
     target = {
         v.column: float(
             question.table[v.column].max()
@@ -243,13 +257,42 @@ def _answers(question: Question, law: Law, values: dict[str, np.ndarray]) -> dic
     law_values = {p: values[p] for p in law.parameters}
     predicted = np.asarray(law.mean(law_values, target, np))  # on no line: it may be below 0
     predicted = np.broadcast_to(predicted, next(iter(law_values.values())).shape)
+    paths = None
+    if model.structure.bend is not None:
+        paths = _paths(question, model, position, predicted.shape[1], seed)
+        several = [paths[:, k : k + 1] for k in range(predicted.shape[1])]
+        each = [{p: v[:, k : k + 1] for p, v in law_values.items()} for k in range(len(several))]
+        predicted = np.concatenate(
+            [p.bent(predicted[:, k : k + 1], target, each[k]) for k, p in enumerate(several)],
+            axis=1,
+        )
     found = {"prediction": predicted[:, 0]}
     if predicted.shape[1] > 1:
         found["first - second"] = predicted[:, 0] - predicted[:, 1]
         found["first is best"] = (np.argmin(predicted, axis=1) == 0).astype(float)
     if {"A", "alpha", "B", "beta"} <= set(law_values) and law.name == "chinchilla":
-        a, alpha, b, beta = (law_values[k][:, 0] for k in ("A", "alpha", "B", "beta"))
         budget = BEYOND * float(question.table["C"].max())
-        log_n = np.log(alpha * a / (beta * b)) + beta * np.log(budget / 6.0)
-        found["log N_opt"] = log_n / (alpha + beta)
+        found["log N_opt"] = _log_best_size(law_values, budget, law, paths)
     return found
+
+
+def _log_best_size(
+    values: dict[str, np.ndarray], budget: float, law: Law, paths: Paths | None
+) -> np.ndarray:
+    """Of the first group, at C = 6 N D: by the law's formula, or among sizes where it bends."""
+    first = {name: v[:, :1] for name, v in values.items()}
+    if paths is None:
+        a, alpha, b, beta = (first[k][:, 0] for k in ("A", "alpha", "B", "beta"))
+        log_n = np.log(alpha * a / (beta * b)) + beta * np.log(budget / 6.0)
+        return log_n / (alpha + beta)
+    sizes = np.sqrt(budget / 6.0) * SIZES
+    columns = {"N": sizes, "D": budget / (6.0 * sizes)}
+    losses = paths[:, :1].bent(np.asarray(law.mean(first, columns, np)), columns, first)
+    return np.log(sizes[np.argmin(losses, axis=1)])
+
+
+def _paths(question: Question, model: Model, position: Position, groups: int, seed: int) -> Paths:
+    """How every group goes on, by the package's own way from weights to paths."""
+    families = pd.DataFrame({"family": question.table["family"].unique()[:groups]})
+    fit: Any = SimpleNamespace(model=model, position=position, law=model.structure.law)
+    return bend_paths(fit, families, seed)
