@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # read when jax is imported; workers inherit it
+    compiled = tempfile.mkdtemp(prefix="bayescale-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
 
 from bayescale import model_from_runs
 
@@ -21,6 +30,15 @@ settings.register_profile(
 settings.load_profile("bayescale")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, a file stays with one worker, whose fits it shares; small ones come last."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 BENT_BY_DEFAULT = model_from_runs.MOST_BENT
 
 
@@ -30,6 +48,17 @@ def laws_taken_as_true():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model_from_runs, "MOST_BENT", 0)
         yield
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """For tests whose programs run but for a moment, and take longer to optimise than to run."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

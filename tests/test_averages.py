@@ -20,6 +20,8 @@ from bayescale.leave_out import LeftOut
 from bayescale.mixture_weights import bootstrap_counts, mixture_weights, pseudo_bma
 from bayescale.predictive_draws import log_predictive, loss_draws, parameter_draws
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 AT = {"N": [1e9, 3e7], "D": [2e10, 3e8], "family": ["moe", "dense"]}
 
 

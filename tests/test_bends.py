@@ -22,6 +22,8 @@ from bayescale.quadratic import layout
 from bayescale.starts import find_starts
 from tests.simulate import ladder
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 places = st.lists(st.floats(-3.0, 3.0), min_size=2, max_size=8)
 
 

@@ -60,3 +60,29 @@ def test_runs_are_drawn_on_the_line_of_the_card(name):
             model = frame(question.law, table, **question.options).model
             found = quantities(question, model, part(truths.position, slice(i, i + 1)))
             assert np.isfinite(found["log_likelihood"]).all()
+
+
+def test_answers_of_a_law_that_bends_are_those_of_its_paths_beyond_the_data():
+    question = sbc.asked("chinchilla/t/card/bend")
+    model = question.model
+    (factor,) = model.structure.factors
+    position = draw(question, np.random.default_rng(3), 50).position
+    one, other = (quantities(question, model, position, seed) for seed in (1, 2))
+    moved = {name for name in one if np.any(one[name] != other[name])}
+    always = {"prediction", "first - second", "log N_opt"}
+    assert always <= moved <= {*always, "first is best"}
+
+    effects, log_sd = position.effects[0].copy(), position.log_sd[0].copy()
+    effects[..., : factor.weights] = 0.0
+    log_sd[:, [factor.learned_index.index(k) for k in factor.leaders]] = -40.0
+    straight = position._replace(effects=(effects,), log_sd=(log_sd,))
+    found = quantities(question, model, straight, 1)
+    target = {k: 10.0 * question.table[k].max() for k in ("N", "D")}
+    values = {k: found[f"{k}[0]"] for k in ("E", "A", "alpha", "B", "beta")}
+    assert found["prediction"] == pytest.approx(question.law.mean(values, target, np), rel=1e-9)
+    budget = 10.0 * question.table["C"].max()
+    ratio = values["alpha"] * values["A"] / (values["beta"] * values["B"])
+    best = np.log(ratio * (budget / 6.0) ** values["beta"]) / (values["alpha"] + values["beta"])
+    near = np.abs(best - 0.5 * np.log(budget / 6.0)) < np.log(1e3)  # within the sizes tried
+    assert near.sum() > 20
+    assert found["log N_opt"][near] == pytest.approx(best[near], abs=0.03)

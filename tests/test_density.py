@@ -25,6 +25,8 @@ from bayescale.precision import x64
 from bayescale.quadratic import layout, straighten
 from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 GROUPED = {p: ["family"] for p in TRUTH}
 ALL_SHARED = {p: [] for p in TRUTH}
 CASES = {

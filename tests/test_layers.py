@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -48,6 +49,7 @@ __main__
 RANK = {module: rank for rank, line in enumerate(LAYERS.split("\n")) for module in line.split()}
 
 
+@cache
 def modules() -> dict[str, list[Path]]:
     """Every module of the package with its files; a folder counts as one module."""
     found: dict[str, list[Path]] = {}

@@ -134,7 +134,8 @@ def test_other_lines_than_the_log_are_refused():
         columns="loss"
     )
     law = bs.load_law("clip_mammut")
-    fit = bs.fit(law, rate, draws=50, strict=False, progress=False, on_failed="drop")
+    short = {"draws": 50, "warmup": 50, "strict": False, "progress": False}
+    fit = bs.fit(law, rate, on_failed="drop", **short)
     with pytest.raises(DataError, match="error stands on the logit line"):
         bs.predict(fit, {"C": 1e22, "family": "dense"}, held_out="new", held_out_se=0.01)
 

@@ -51,7 +51,7 @@ def test_every_package_that_the_source_imports_is_declared(project, checkout):
     }
     text = "\n".join(p.read_text("utf-8") for p in (checkout / "bayescale").rglob("*.py"))
     imported = set(re.findall(r"^\s*(?:import|from)\s+([a-zA-Z_]\w*)", text, re.MULTILINE))
-    candidates = {name for name in imported if name in importlib.metadata.packages_distributions()}
+    candidates = imported & set(importlib.metadata.packages_distributions())
     assert candidates - {"bayescale"} <= declared
 
 

@@ -16,6 +16,8 @@ import pytest
 import bayescale as bs
 from bayescale.cli.program import program
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 SIDE_BY_SIDE = ("step", "side_by_side")
 SHORT = {"draws": 60, "warmup": 60, "strict": False, "progress": False}

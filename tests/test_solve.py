@@ -9,6 +9,8 @@ from bayescale.errors import LawError
 from bayescale.law import Law
 from bayescale.precision import x64
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 M4 = """
 name = "m4"
 title = "a curve that saturates at both ends"
