@@ -98,6 +98,15 @@ def asked(config: str):
     return question(law, options, place(law), scales(law))
 
 
+def simulated(config: str, question: Any, replicate: int) -> pd.DataFrame:
+    """The runs of one replicate again, where chunks were whole."""
+    from sbc_parts.simulate import draw
+
+    start = replicate - replicate % CHUNK
+    rng = np.random.default_rng(_seed(config, start))
+    return draw(question, rng, min(CHUNK, wanted(config) - start)).tables[replicate - start]
+
+
 def _seed(config: str, start: int) -> int:
     return zlib.crc32(f"{config} {start}".encode())
 

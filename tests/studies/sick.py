@@ -1,16 +1,17 @@
 """A catalogue of sick fits: each must be named in plain words with its remedy, and refused.
 
     python tests/studies/sick.py run [--case NAME ...] [--minutes 5]
-    python tests/studies/sick.py healthy [--of prior ladders]
+    python tests/studies/sick.py healthy [--of prior ladders bent] [--law NAME] [--fits 200]
     python tests/studies/sick.py summary
 
 `run` fits each sick case without `strict`, asks `diagnose`, saves the fit, and asks the command
 line for an allocation or a prediction, which must end with status 1, and with `--force` answer and
 say so. `healthy` counts false alarms of `fit_many` at default settings, 200 fits each of
 `power_law` and `chinchilla`: of data from the cards' own priors (the fits of `sbc.py run`), where
-many truths are such that the data don't tell the floor, and of ladders about published constants.
-What was refused is fitted once more by `fit`, and refusals of that are counted, too. Results stand
-in `results/sick.csv`.
+many truths are such that the data don't tell the floor, and of ladders about published constants,
+by laws taken as true and by ones that may bend, the default (`bent`). What was refused is fitted
+once more by `fit`, and refusals of that are counted, too. Results stand in `results/sick.csv`;
+ladders' fits wait in a temporary folder until all are there.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -32,10 +34,11 @@ import pandas as pd
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from record import RESULTS, provenance, read, without, write  # noqa: E402
+from record import RESULTS, code, provenance, read, without, write  # noqa: E402
 
 FOUND = RESULTS / "sick.csv"
 LADDERS = 200
+LAWS = ("power_law", "chinchilla")
 
 
 @dataclass(frozen=True)
@@ -205,10 +208,13 @@ def run(names: list[str], minutes: float) -> None:
         write(FOUND, pd.concat([without(read(FOUND), {"case": name}), pd.DataFrame([row])]))
 
 
-def healthy(of: str) -> None:
+def healthy(of: str, laws: Iterable[str], fits: int) -> None:
     """False alarms among fits of data from the model itself."""
-    for law in ("power_law", "chinchilla"):
-        count, alarms, still, said = (_of_prior if of == "prior" else _of_ladders)(law)
+    for law in laws:
+        if of == "prior":
+            count, alarms, still, said = _of_prior(law)
+        else:
+            count, alarms, still, said = _of_ladders(law, fits, "bend" if of == "bent" else "none")
         row = {
             "case": f"healthy, {of}: {law}",
             "fits": count,
@@ -221,13 +227,15 @@ def healthy(of: str) -> None:
         write(FOUND, pd.concat([without(read(FOUND), {"case": row["case"]}), pd.DataFrame([row])]))
 
 
-def _refused_by_fit(law: Any, tables: dict[int, pd.DataFrame]) -> tuple[int, str]:
+def _refused_by_fit(
+    law: Any, tables: dict[int, pd.DataFrame], discrepancy: str = "none"
+) -> tuple[int, str]:
     import bayescale as bs
 
     said: list[str] = []
     for number, runs in tables.items():
         try:
-            bs.fit(law, runs, discrepancy="none", seed=number, progress=False)
+            bs.fit(law, runs, discrepancy=discrepancy, seed=number, progress=False)
         except bs.ConvergenceError as error:
             said.append(f"{number}: {error}".replace("diagnostics refuse this fit: ", "")[:120])
     return len(said), " | ".join(said)
@@ -245,13 +253,15 @@ def _of_prior(name: str) -> tuple[int, int, int, str]:
     return len(table), len(refused), still, said
 
 
-def _of_ladders(name: str) -> tuple[int, int, int, str]:
+def _of_ladders(name: str, fits: int, discrepancy: str) -> tuple[int, int, int, str]:
     import bayescale as bs
 
-    law, tables = _law(name), [_ladder(name, seed) for seed in range(LADDERS)]
-    many = bs.fit_many(law, tables, discrepancy="none", progress=False)
+    law, tables = _law(name), [_ladder(name, seed) for seed in range(fits)]
+    shelf = Path(tempfile.gettempdir()) / "bayescale-sick" / code() / f"{name}-{discrepancy}"
+    many = bs.fit_many(law, tables, discrepancy=discrepancy, progress=False, store=shelf)
     refused = [i for i in range(len(many)) if not bs.diagnose(many[i]).ok]
-    still, said = _refused_by_fit(law, {i: tables[i] for i in refused})
+    still, said = _refused_by_fit(law, {i: tables[i] for i in refused}, discrepancy)
+    shutil.rmtree(shelf)
     return len(many), len(refused), still, said
 
 
@@ -285,14 +295,17 @@ def main() -> None:
     running.add_argument("--case", nargs="+", choices=list(CASES), default=list(CASES))
     running.add_argument("--minutes", type=float, default=5.0)
     counting = commands.add_parser("healthy")
-    counting.add_argument("--of", nargs="+", choices=["prior", "ladders"], default=["prior"])
+    kinds = ["prior", "ladders", "bent"]
+    counting.add_argument("--of", nargs="+", choices=kinds, default=["prior"])
+    counting.add_argument("--law", nargs="+", choices=LAWS, default=LAWS)
+    counting.add_argument("--fits", type=int, default=LADDERS)
     commands.add_parser("summary")
     given = parser.parse_args()
     if given.command == "run":
         run(given.case, given.minutes)
     elif given.command == "healthy":
         for of in given.of:
-            healthy(of)
+            healthy(of, given.law, given.fits)
     else:
         print(read(FOUND).drop(columns=["command", "versions"]).to_string())
 
