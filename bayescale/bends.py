@@ -27,7 +27,6 @@ a Gaussian process beside a model in this way; the walk is that of smoothing spl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,16 +97,17 @@ class Bend:
     @property
     def parameters(self) -> tuple[Weight, ...]:
         scale = Prior.parse(self.prior)
-        return tuple(Weight(name, self.groups, scale) for name in self.columns)
+        several = range(sum(self.weights))
+        return tuple(Weight(weight_name(k), self.groups, scale) for k in several)
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns that the weights multiply."""
-        return tuple(weight_name(k) for k in range(sum(self.weights)))
+    def deviation(self, eta: Array, features: Array, xp: Any) -> Array:
+        """How far the law is bent (..., groups, cells).
 
-    def deviation(self, values: Mapping[str, Array], columns: Mapping[str, Array]) -> Array:
-        """How far the law is bent (..., groups, cells), at weights (..., groups)."""
-        return sum(values[name][..., None] * columns[name] for name in self.columns)
+        At groups' coordinates (..., groups, P), the weights last; `features` (groups, cells,
+        weights) are what each weight does.
+        """
+        weights = eta[..., eta.shape[-1] - features.shape[-1] :]
+        return xp.sum(weights[..., None, :] * features, axis=-1)
 
 
 def drift_of(variables: tuple[str, ...]) -> float:
@@ -133,7 +133,7 @@ def prior_of(variables: tuple[str, ...]) -> str:
 
 
 def weight_name(k: int) -> str:
-    """Name of a weight, and of the column that it multiplies."""
+    """Name of a weight."""
     return f"bend {k + 1}"
 
 

@@ -11,7 +11,7 @@ from bayescale.places import diagonal
 
 Array = Any
 
-UNROLLED = 10
+UNROLLED = 4
 
 
 def inverse_cholesky(matrix: Array, xp: Any) -> Array:

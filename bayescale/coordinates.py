@@ -14,7 +14,7 @@ import numpy as np
 from bayescale.factors import log_factors
 from bayescale.law import Parameter
 from bayescale.model import Structure, has_share
-from bayescale.places import pick, spread
+from bayescale.places import parts, pick, spread
 from bayescale.prior_table import PriorTable
 from bayescale.priors import Prior
 
@@ -63,12 +63,13 @@ def to_natural(structure: Structure, eta: Array, reference: Mapping, xp: Any) ->
         Every law and noise parameter, in the card's units.
     """
     values: dict[str, Array] = {}
-    for i, p in enumerate(structure.parameters):
+    each = list(zip(structure.parameters, parts(eta, xp), strict=True))
+    for p, coordinate in each:
         if not has_share(p):
-            values[p.name] = p.prior.from_real(eta[..., i], xp)
-    for i, p in enumerate(structure.parameters):
+            values[p.name] = p.prior.from_real(coordinate, xp)
+    for p, coordinate in each:
         if has_share(p):
-            log_share = log_ratio(p, eta[..., i], xp) + xp.log(reference[p.of])
+            log_share = log_ratio(p, coordinate, xp) + xp.log(reference[p.of])
             intercept, slope = share_line(p, values, reference, xp)
             values[p.name] = xp.exp((log_share - intercept) / slope)
     return {name: values[name] for name in structure.names}

@@ -187,7 +187,7 @@ def cell_log_likelihood(structure: Structure, eta: Array, inputs: Mapping, xp: A
     values, line, floor_share = straight_line(structure, eta, inputs, xp)
     likelihood = structure.likelihood
     if structure.bend is not None:
-        away = structure.bend.deviation(values, inputs["columns"])
+        away = structure.bend.deviation(eta, inputs["features"], xp)
         line = bent_line(line, away, floor_share, xp)
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
     return likelihood.cell_log_density(

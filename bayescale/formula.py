@@ -35,6 +35,7 @@ from bayescale.grammar import (
 from bayescale.latex import latex_of
 from bayescale.roots import root
 
+LEAST = float(np.finfo(float).tiny)  # of a base: the derivatives are numbers at zero, too
 MAX_NODES = 20_000  # of a formula, everything written out
 
 
@@ -57,7 +58,10 @@ def _walk(node: Node, env: Mapping[str, Any], xp: ModuleType) -> Any:
     left = _walk(node.left, env, xp)
     if node.symbol == "/" and (log := _log_of_power(node.right, env, xp)) is not None:
         return left * xp.exp(-log)
-    return _OPERATIONS[node.symbol](left, _walk(node.right, env, xp))
+    right = _walk(node.right, env, xp)
+    if node.symbol == "**":
+        return _power(left, right, xp)
+    return _OPERATIONS[node.symbol](left, right)
 
 
 def _solved(node: Solve, env: Mapping[str, Any], xp: ModuleType) -> Any:
@@ -85,10 +89,16 @@ def log_name(name: str) -> str:
     return f"log {name}"
 
 
-def _power(base: Any, exponent: Any) -> Any:
-    if isinstance(exponent, float) and exponent in (2.0, 3.0, -1.0, -2.0):
-        exponent = int(exponent)  # an exact product, with finite derivatives at zero
-    return base**exponent
+def _power(base: Any, exponent: Any, xp: ModuleType) -> Any:
+    if isinstance(exponent, float):
+        if exponent in (2.0, 3.0, -1.0, -2.0):
+            exponent = int(exponent)  # an exact product, with finite derivatives at zero
+        return base**exponent
+    if xp is np:
+        return base**exponent
+    # Compiled, a power takes several times as long as the logarithm and exponential it is made of.
+    known = xp.where(base >= 0.0, xp.maximum(base, LEAST), np.nan)
+    return xp.exp(exponent * xp.log(known))
 
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -96,7 +106,6 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
-    "**": _power,
 }
 
 

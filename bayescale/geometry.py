@@ -11,7 +11,9 @@ The map is exact whatever the quadratic: a bad one costs speed, never correctnes
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -179,38 +181,99 @@ def _log_diagonal(inverse: Array, xp: Any) -> Array:
     return xp.log(diagonal(inverse, xp))
 
 
+Step = Callable[[Any, dict], Any]
+
+
 def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tuple[Position, Array]:
     """Position and log |d position / d flat| of the sampler's flat vector, shape (..., size)."""
+    at: Any = flat
+    for step in unwhitening(structure, quadratic, xp):
+        at = step(at, quadratic)
+    return at
+
+
+def unwhitening(structure: Structure, told: Collection[str], xp: Any) -> tuple[Step, ...]:
+    """`unwhiten` in steps, each of what the one before gave and of the quadratic.
+
+    Parameters
+    ----------
+    told : collection of str
+        What the quadratic tells.
+    """
+    if "settle" not in told:
+        return (partial(_placed_at_once, structure, xp),)
+    if settling.bending(structure) == structure.block:
+        first = (partial(_without_weights, structure, xp), partial(_placed_without, structure, xp))
+    else:
+        first = (partial(_placed_with, structure, xp),)
+    return (*first, partial(_settled, structure, xp))
+
+
+def _split(
+    structure: Structure, flat: Array, quadratic: dict, xp: Any
+) -> tuple[Array, Array, tuple[Array, ...], tuple[Array, ...], Array]:
+    """Dense part, blocks, log sds, correlations and the sds' log Jacobian."""
     shape = layout(structure)
     hyper, corr = split_hyper(shape, flat)
     log_sd, log_jacobian = spreads.log_sds(structure, hyper, quadratic, xp)
-    dense = flat[..., : shape.dense]
     block = flat[..., shape.dense : shape.dense + shape.n_block]
     block = block.reshape(*block.shape[:-1], *shape.block_shape)
-    if "settle" not in quadratic:
-        position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
-        return position, log_jacobian + extra
+    return flat[..., : shape.dense], block, log_sd, corr, log_jacobian
+
+
+def _placed_at_once(
+    structure: Structure, xp: Any, flat: Array, quadratic: dict
+) -> tuple[Position, Array]:
+    dense, block, log_sd, corr, log_jacobian = _split(structure, flat, quadratic, xp)
+    position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
+    return position, log_jacobian + extra
+
+
+def _without_weights(structure: Structure, xp: Any, flat: Array, quadratic: dict) -> tuple:
+    """The parts of the flat vector, and the quadratic that integrating the weights out leaves."""
+    split = _split(structure, flat, quadratic, xp)
+    return split, settling.integrated(structure, split[2], quadratic, xp)
+
+
+def _placed_without(
+    structure: Structure, xp: Any, at: tuple, quadratic: dict
+) -> tuple[Position, Array, Array]:
+    """Position without the weights, log Jacobian, and the weights' standard normals."""
+    (dense, block, log_sd, corr, log_jacobian), left = at
+    assert structure.block is not None
+    n = structure.factors[structure.block].weights
+    position, extra = _laid_out(
+        structure.without_bend,
+        dense,
+        block[..., n:],
+        *_sds_without_bend(structure, log_sd, corr),
+        {**left, **settling.kept(structure, quadratic)},
+        xp,
+    )
+    effects = _with_room_for_weights(structure, position.effects, xp)
+    position = Position(position.population, effects, log_sd, corr)
+    return position, log_jacobian + extra, block[..., :n]
+
+
+def _placed_with(
+    structure: Structure, xp: Any, flat: Array, quadratic: dict
+) -> tuple[Position, Array, Array]:
+    """The same where the weights are among the dense part, by the linear map."""
+    dense, block, log_sd, corr, log_jacobian = _split(structure, flat, quadratic, xp)
     f = settling.bending(structure)
     assert f is not None
-    if f == structure.block:
-        n = structure.factors[f].weights
-        own = block[..., :n]
-        position, extra = _laid_out(
-            structure.without_bend,
-            dense,
-            block[..., n:],
-            *_sds_without_bend(structure, log_sd, corr),
-            settling.integrated(structure, log_sd, quadratic, xp),
-            xp,
-        )
-        effects = _with_room_for_weights(structure, position.effects, xp)
-        position = Position(position.population, effects, log_sd, corr)
-    else:
-        own = _dense_weights(structure, f, dense)
-        position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
+    own = _dense_weights(structure, f, dense)
+    position, extra = _laid_out(structure, dense, block, log_sd, corr, quadratic, xp)
+    return position, log_jacobian + extra, own
+
+
+def _settled(
+    structure: Structure, xp: Any, at: tuple[Position, Array, Array], quadratic: dict
+) -> tuple[Position, Array]:
+    position, log_jacobian, own = at
     weights, settled = settling.settle(structure, position, own, quadratic["settle"], xp)
-    moved = settling.replaced(structure, position.effects, weights, xp)
-    return position._replace(effects=moved), log_jacobian + extra + settled
+    effects = settling.replaced(structure, position.effects, weights, xp)
+    return position._replace(effects=effects), log_jacobian + settled
 
 
 def _sds_without_bend(
@@ -359,7 +422,10 @@ def whiten(structure: Structure, position: Position, quadratic: dict) -> np.ndar
         dense, block = _standard(
             structure.without_bend,
             Position(position.population, effects, *sds),
-            settling.integrated(structure, position.log_sd, quadratic, np),
+            {
+                **settling.integrated(structure, position.log_sd, quadratic, np),
+                **settling.kept(structure, quadratic),
+            },
             None,
         )
         block = own if block is None else np.concatenate([own, block], axis=-1)

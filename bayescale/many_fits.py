@@ -367,6 +367,7 @@ def _digest(model: Model, settings: Settings, stop: Stop) -> str:
         arrays.mask,
         *(arrays.rows[k] for k in sorted(arrays.rows)),
         *arrays.levels,
+        *(() if arrays.features is None else (arrays.features,)),
     ):
         told.update(np.ascontiguousarray(values).tobytes())
     return told.hexdigest()[:32]

@@ -200,7 +200,7 @@ class Structure:
     @cached_property
     def without_bend(self) -> Structure:
         """The same structure without its bend, whose weights come last."""
-        size = self.size - (0 if self.bend is None else len(self.bend.columns))
+        size = self.size - (0 if self.bend is None else sum(self.bend.weights))
         factors = tuple(f.without_weights for f in self.factors)
         return replace(
             self,
@@ -243,7 +243,8 @@ class Arrays:
     A group is a combination of factor levels that occurs; a cell is one configuration of the law's
     variables in a group; its seeds are the runs that repeat it. `observed` is what the likelihood
     is of: log losses, responses on another link's line, counts. `covariates` (groups, slopes) are
-    the groups' own, less their means.
+    the groups' own, less their means; `features` (groups, cells, weights) what each weight of a
+    bend does.
     """
 
     columns: dict[str, np.ndarray]
@@ -254,10 +255,12 @@ class Arrays:
     reference: Reference
     position: np.ndarray = field(repr=False, default_factory=lambda: np.zeros((0, 3), int))
     covariates: np.ndarray | None = None
+    features: np.ndarray | None = None
 
     def inputs(self) -> dict:
         """Arguments of compiled functions."""
-        more = {} if self.covariates is None else {"covariates": self.covariates}
+        optional = {"covariates": self.covariates, "features": self.features}
+        more = {name: values for name, values in optional.items() if values is not None}
         return {
             **more,
             "columns": self.columns,
@@ -277,12 +280,16 @@ def padded(arrays: Arrays, cells: int, seeds: int) -> Arrays:
     def pad(values: np.ndarray) -> np.ndarray:
         return np.pad(values, more[: values.ndim], mode="edge")
 
+    features = arrays.features
+    if features is not None:
+        features = np.pad(features, [*more[:2], (0, 0)], mode="edge")
     return replace(
         arrays,
         columns={name: pad(values) for name, values in arrays.columns.items()},
         observed=pad(arrays.observed),
         mask=np.pad(arrays.mask, more),
         rows={name: pad(values) for name, values in arrays.rows.items()},
+        features=features,
     )
 
 

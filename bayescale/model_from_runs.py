@@ -342,6 +342,7 @@ def _lay_out(
         if structure.law.function is None and v.least is None:
             columns[log_name(v.column)] = np.log(padded)
     walked: tuple[Walk, ...] = ()
+    features = None
     if structure.bend is not None:
         table_columns = table[logged_columns(law)].to_numpy(float)
         if structure.bend.groups == ("",):
@@ -353,7 +354,6 @@ def _lay_out(
         for g in range(len(groups)):
             rows_of, walk = group == g, walked[g if len(walked) > 1 else 0]
             features[g, cell_in_group[rows_of]] = walk.features(table_columns[rows_of])
-        columns |= {n: features[..., k] for k, n in enumerate(structure.bend.columns)}
     at = tuple(position.T)
     likelihood, typical = structure.likelihood, reference.typical
     loss = table[structure.response.column].to_numpy(float)
@@ -395,7 +395,7 @@ def _lay_out(
     levels = tuple(
         np.array([f.levels.index(g[k]) for g in groups]) for k, f in enumerate(structure.factors)
     )
-    arrays = Arrays(columns, observed, mask, rows, levels, reference, position)
+    arrays = Arrays(columns, observed, mask, rows, levels, reference, position, features=features)
     return arrays, groups, (edges, centre, mean_se2), walked
 
 

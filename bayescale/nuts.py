@@ -156,13 +156,13 @@ def turn(
     chance : Chance
     potential : callable
         Of positions (chains, size): the potential (chains,), its gradient, and log prior and log
-        likelihood (chains, 2).
+        likelihood (chains, 2); of kernels already.
     plan : Plan
     wrap : callable
-        Makes a kernel of a function.
+        Makes a kernel of a function, here of what comes before and after the potential.
     """
     z, half, length = wrap(_leap)(chains)
-    value, gradient, terms = wrap(potential)(z)
+    value, gradient, terms = potential(z)
     return wrap(_follow)(chains, chance, plan, z, half, length, value, gradient, terms)
 
 

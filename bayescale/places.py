@@ -27,6 +27,16 @@ def pick(values: Array, index: tuple[int, ...]) -> Array:
     return values @ np.eye(values.shape[-1])[:, list(index)]
 
 
+def parts(values: Array, xp: Any) -> list[Array]:
+    """The values (...) at every place of the last axis; their derivatives are put together once."""
+    if xp is np:
+        return list(np.moveaxis(values, -1, 0))
+    from jax import lax
+
+    ones = (1,) * values.shape[-1]
+    return [part[..., 0] for part in lax.split(values, ones, axis=values.ndim - 1)]
+
+
 def replace(values: Array, place: int, new: Array, xp: Any) -> Array:
     """Values (..., size) with `new` (...) at one place."""
     return xp.where(np.arange(values.shape[-1]) == place, new[..., None], values)

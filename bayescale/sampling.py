@@ -22,6 +22,7 @@ from bayescale.density import log_likelihood, log_prior
 from bayescale.geometry import unwhiten
 from bayescale.kernels import Wrap, compile_small
 from bayescale.model import Structure
+from bayescale.potential import potential
 from bayescale.precision import x64
 from bayescale.quadratic import layout
 
@@ -125,23 +126,13 @@ def program(
 
 def _compile(structure: Structure, data: dict, chains: int, shared: bool, schedule: Plan) -> Any:
     import jax
-    import jax.numpy as jnp
-
-    def value(flat: Any, data: dict) -> tuple[Any, Any]:
-        prior, likelihood, log_jacobian = log_density(structure, flat, data, jnp)
-        terms = jnp.stack([prior, likelihood])
-        return -(prior + likelihood + log_jacobian), terms
-
-    both = jax.vmap(jax.value_and_grad(value, has_aux=True), in_axes=(0, None if shared else 0))
 
     def build(wrap: Wrap) -> Callable:
         def advance(state: nuts.Chains, chances: nuts.Chance, data: dict, schedule: Plan) -> Any:
-            def potential(z: Any) -> tuple[Any, Any, Any]:
-                (u, terms), gradient = both(z, data)
-                return u, gradient, terms
+            into = potential(structure, data, shared, wrap)
 
             def step(state: nuts.Chains, chance: nuts.Chance) -> tuple[nuts.Chains, nuts.Turn]:
-                return nuts.turn(state, chance, potential, schedule, wrap)
+                return nuts.turn(state, chance, into, schedule, wrap)
 
             return jax.lax.scan(step, state, chances)
 

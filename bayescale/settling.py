@@ -62,7 +62,7 @@ def _learnt(model: Model, eta: np.ndarray) -> dict[str, Any]:
     assert structure.bend is not None
     data = arrays.inputs()
     values, line, share = straight_line(structure, eta, data, np)
-    line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
+    line = bent_line(line, structure.bend.deviation(eta, arrays.features, np), share, np)
     likelihood, mask = structure.likelihood, arrays.mask
     scatter = {p.name: values[p.name][..., None, None] for p in likelihood.parameters}
     if isinstance(likelihood, OnLine) and structure.response.frontier:
@@ -97,12 +97,8 @@ def _told(
 ) -> dict[str, Any]:
     inputs = model.arrays.inputs()
     data = {k: inputs[k] for k in ("reference", "levels", "covariates") if k in inputs}
-    assert model.structure.bend is not None
-    bends = model.structure.bend.columns
-    columns = {name: values for name, values in inputs["columns"].items() if name not in bends}
-    features = np.stack([inputs["columns"][name] for name in bends], axis=-1)
     more = {"target": target, "weight": weight, "log_scatter": log_scatter}
-    return {**data, **more, "columns": columns, "features": features}
+    return {**data, **more, "columns": inputs["columns"], "features": inputs["features"]}
 
 
 def padded(told: Mapping[str, Any], cells: int) -> dict[str, Any]:
@@ -192,7 +188,7 @@ def weights_precision(factor: Factor, log_sd: Array, xp: Any) -> Array:
 
 
 def integrated(structure: Structure, log_sd: tuple, quadratic: Mapping, xp: Any) -> dict[str, Any]:
-    """The quadratic of `Structure.without_bend`: block weights integrated out at their sds."""
+    """What the quadratic of `Structure.without_bend` is where block weights are integrated out."""
     b = structure.block
     assert b is not None
     factor = structure.factors[b]
@@ -204,22 +200,28 @@ def integrated(structure: Structure, log_sd: tuple, quadratic: Mapping, xp: Any)
     coupled = inverse @ xp.concatenate([uu[:, :n, n:], ud[:, :n], u[:, :n, None]], axis=-1)
     told = xp.swapaxes(coupled, -1, -2) @ coupled
     places = slice(None, rest), slice(rest, rest + dense)
-    left = {
+    return {
         "dd": quadratic["dd"] - xp.sum(told[..., places[1], places[1]], axis=-3),
         "d": quadratic["d"] - xp.sum(told[..., places[1], -1], axis=-2),
         "uu": uu[:, n:, n:] - told[..., places[0], places[0]],
         "ud": ud[:, n:] - told[..., places[0], places[1]],
         "u": u[:, n:] - told[..., places[0], -1],
     }
-    kept = {
+
+
+def kept(structure: Structure, quadratic: Mapping) -> dict[str, Any]:
+    """The rest of that quadratic, whatever the weights' sds."""
+    b = structure.block
+    assert b is not None
+    n = structure.factors[b].weights
+    of = {
         "tangent": lambda a: a[n:, n:],
         "offset": lambda a: a[n:],
         "apart": lambda a: a[:, n:],
         "log_scale": lambda a: a[: structure.without_bend.size],
         "tangents": lambda a: (*a[:b], a[b][n:, n:], *a[b + 1 :]),
     }
-    left |= {k: of(quadratic[k]) for k, of in kept.items() if k in quadratic}
-    return left
+    return {k: part(quadratic[k]) for k, part in of.items() if k in quadratic}
 
 
 def replaced(structure: Structure, effects: tuple[Array, ...], weights: Array, xp: Any) -> tuple:

@@ -18,11 +18,14 @@ from bayescale.coordinates import from_natural, to_natural
 from bayescale.density import Position, group_coordinates, log_posterior
 from bayescale.framing import adapted
 from bayescale.geometry import unwhiten, whiten
+from bayescale.kernels import as_it_is
 from bayescale.model import Reference, reference_inputs
 from bayescale.model_from_runs import build_model
 from bayescale.numpyro_model import numpyro_model
+from bayescale.potential import potential
 from bayescale.precision import x64
 from bayescale.quadratic import layout, straighten
+from bayescale.sampling import log_density
 from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -121,8 +124,8 @@ def test_density_equals_the_numpyro_model(case):
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_whitening_is_an_exact_change_of_variables(case):
+def whitened(case: str):
+    """A model, a quadratic for it that is none's best, and a place in the sampler's coordinates."""
     model = build(case)
     structure = model.structure
     rng = np.random.default_rng(1)
@@ -139,6 +142,13 @@ def test_whitening_is_an_exact_change_of_variables(case):
     quadratic = replace(made, spreads=learnt, settle=settle).inputs()
     flat = 0.5 * rng.standard_normal(layout(structure).size)
     flat[layout(structure).dense + layout(structure).n_block :] -= 2.0
+    return model, quadratic, flat
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_whitening_is_an_exact_change_of_variables(case):
+    model, quadratic, flat = whitened(case)
+    structure = model.structure
     with x64():
 
         def as_vector(z):
@@ -160,6 +170,32 @@ def test_whitening_is_an_exact_change_of_variables(case):
     np.testing.assert_allclose(np.asarray(traced.population), position.population, rtol=1e-8)
     np.testing.assert_allclose(whiten(structure, position, quadratic), flat, atol=1e-8)
     assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize(
+    ("case", "shared"),
+    [("grouped", True), ("bent", True), ("bent", False), ("bent, crossed", True)],
+)
+def test_the_potential_that_chains_move_in_has_the_gradient_of_the_density(case, shared):
+    model, quadratic, flat = whitened(case)
+    structure = model.structure
+    data = {**model.arrays.inputs(), "quadratic": quadratic}
+    rng = np.random.default_rng(2)
+    lanes = flat + 0.1 * rng.standard_normal((2, len(flat)))
+    moves = rng.standard_normal((2, len(flat)))
+    told = data if shared else jax.tree.map(lambda a: np.stack([a, a]), data)
+    with x64():
+        at_lanes = jax.jit(potential(structure, told, shared, as_it_is))(lanes)
+        value, gradient, terms = map(np.asarray, at_lanes)
+    for k, (lane, move) in enumerate(zip(lanes, moves, strict=True)):
+        prior, likelihood, log_jacobian = log_density(structure, lane, data, np)
+        np.testing.assert_allclose(terms[k], [prior, likelihood], rtol=1e-9)
+        assert float(value[k]) == pytest.approx(-(prior + likelihood + log_jacobian), rel=1e-9)
+        step = 1e-5
+        ends = [sum(log_density(structure, lane + s * move, data, np)) for s in (step, -step)]
+        assert float(gradient[k] @ move) == pytest.approx(
+            (ends[1] - ends[0]) / (2 * step), rel=1e-5
+        )
 
 
 def test_priors_of_scatter_and_bends_are_those_stated():

@@ -439,6 +439,25 @@ def test_jax_value_and_gradient():
         assert gradient[name] == pytest.approx(float(up) / (2 * step), rel=1e-5, abs=1e-12)
 
 
+def test_powers_under_jax_are_those_of_numpy():
+    import jax
+    import jax.numpy as jnp
+
+    from bayescale.precision import x64
+
+    power = Expression.parse("x**y")
+    bases, exponents = np.meshgrid([0.0, 1e-300, 1e-3, 1.0, 7.5, 1e9], [0.3, 1.0, 2.5, 0.0, -1.5])
+    with x64(), np.errstate(all="ignore"):
+        both = jax.jit(lambda x, y: power({"x": x, "y": y}, jnp))
+        expected = power({"x": bases, "y": exponents})
+        np.testing.assert_allclose(np.where(expected == 0, 0, both(bases, exponents)), expected)
+        assert np.max(both(np.zeros(2), np.array([0.3, 2.5]))) < 1e-90
+        assert np.isnan(both(-2.0, 0.5))
+        slopes = jax.grad(lambda at: power(at, jnp))({"x": 0.0, "y": 1.5})
+        assert float(slopes["x"]) == 0.0
+        assert float(slopes["y"]) == pytest.approx(0.0, abs=1e-300)
+
+
 def test_squares_have_a_gradient_at_zero():
     import jax
     import jax.numpy as jnp

@@ -33,7 +33,7 @@ spreads gathered_cells settling quadratic geometry
 conditioned
 population_prior group_likelihood candidates scatter_freedom hierarchical_mode starts
 prior_check beliefs elicitation published_priors
-adaptation nuts sampling effort quick_convergence lanes numpyro_model posterior_tree
+adaptation nuts potential sampling effort quick_convergence lanes numpyro_model posterior_tree
 symptoms framing fitting averages diagnostics storage shelf many_fits machine
 measured targets predictive_draws other_texts prediction_words prediction sensitivity what_changes
 scoring splits pointfits baseline_forecasts backtesting

@@ -49,8 +49,9 @@ def program(name, wrap):
         return value, gradient, jnp.stack([value, -value], axis=-1)
 
     def advance(state, chances, schedule):
+        into = wrap(potential)
         return jax.lax.scan(
-            lambda s, chance: nuts.turn(s, chance, potential, schedule, wrap), state, chances
+            lambda s, chance: nuts.turn(s, chance, into, schedule, wrap), state, chances
         )
 
     return jax.jit(advance)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayescale.places import pick, replace, spread
+from bayescale.places import parts, pick, replace, spread
 
 
 @pytest.mark.parametrize("xp", [np, jnp])
@@ -16,6 +17,14 @@ def test_spread_and_pick_undo_each_other(xp):
     assert np.asarray(wide).tolist() == [[1, 0, 0, 0, 2], [4, 0, 0, 3, 5]]
     assert np.array_equal(pick(wide, (3, 0, 4)), values)
     assert spread(values, (0, 1, 2), 3) is values
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+def test_parts_are_the_places_one_by_one(xp):
+    values = xp.asarray(np.arange(6.0).reshape(2, 3))
+    assert np.stack(parts(values, xp)).tolist() == [[0, 3], [1, 4], [2, 5]]
+    slopes = jax.grad(lambda v: jnp.sum(parts(v, jnp)[1] ** 2))(values)
+    assert np.asarray(slopes).tolist() == [[0, 2, 0], [0, 8, 0]]
 
 
 @pytest.mark.parametrize("xp", [np, jnp])

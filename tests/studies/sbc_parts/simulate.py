@@ -187,7 +187,7 @@ def _draw(model: Model, rng: np.random.Generator, size: int) -> tuple[Position, 
         if structure.bend is not None:
             floor = structure.bend.floor
             share = None if floor is None else values[floor][..., None] / mean
-            line = bent_line(line, structure.bend.deviation(values, arrays.columns), share, np)
+            line = bent_line(line, structure.bend.deviation(groups, arrays.features, np), share, np)
         line = np.broadcast_to(line, (size, *arrays.mask.shape[:2]))[..., None]
         if isinstance(likelihood, OnLine):
             line = line + _scatter(likelihood.noise, model, values, rng, size)

@@ -90,7 +90,7 @@ def isotropic(size: int, warmup: int, draws: int, seed: int) -> tuple[float, flo
 
         def advance(state: Any, chances: Any, schedule: Any) -> Any:
             def step(state: Any, chance: Any) -> Any:
-                return nuts.turn(state, chance, potential, schedule, wrap)
+                return nuts.turn(state, chance, wrap(potential), schedule, wrap)
 
             return jax.lax.scan(step, state, chances)
 
