@@ -13,12 +13,13 @@ from typing import Any
 Array = Any
 Wrap = Callable[[Callable], Callable]
 
-_OPTIONS: tuple[dict[str, str | bool], ...] = (
+_OPTIONS: tuple[dict[str, Any], ...] = (
     # libraries for large products, which one kernel can't call
     {"xla_cpu_multi_thread_eigen": False, "xla_cpu_experimental_ynn_fusion_type": ""},
     {"xla_cpu_multi_thread_eigen": False},
     {},
 )
+_LEVEL = 1  # of LLVM's passes: those above take longer and make these programs no faster
 
 
 def one_kernel(function: Callable) -> Callable:
@@ -47,6 +48,14 @@ def as_it_is(function: Callable) -> Callable:
     return function
 
 
+def _level() -> dict[str, int]:
+    import jax
+
+    if jax.config.read("jax_disable_most_optimizations"):
+        return {}
+    return {"xla_backend_optimization_level": _LEVEL}
+
+
 def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: bool = True) -> Any:
     """Compile ``build(wrap)`` for these arguments; `wrap` makes one kernel of a function, or not.
 
@@ -67,7 +76,7 @@ def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: b
         lowered = jax.jit(build(wrap)).lower(*arguments)
         for options in _OPTIONS:
             try:
-                return lowered.compile(compiler_options=options or None)
+                return lowered.compile(compiler_options={**options, **_level()} or None)
             except jax.errors.JaxRuntimeError:  # an option or a kernel that this XLA has not
                 continue
     raise RuntimeError("XLA compiles this program with no options")

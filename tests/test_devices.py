@@ -37,7 +37,8 @@ def alone() -> list:
 
 def _on(devices: int) -> list:
     flags = f"--xla_force_host_platform_device_count={devices}"
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
+    quickly = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # programs that run but for a moment
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | quickly
     command = [sys.executable, "-c", PROGRAM]
     folder = Path(__file__).resolve().parents[1]
     done = subprocess.run(

@@ -15,6 +15,8 @@ import bayescale as bs
 from bayescale.cli import main
 from bayescale.cli.program import program
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 _BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?^```(\w+)\n(.*?)^```$", re.M | re.S)

@@ -12,6 +12,8 @@ from bayescale.framing import frame
 from bayescale.progress import Pace, duration, reporter
 from bayescale.sampling import Settings
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 LAW = bs.load_law("power_law")
 
 

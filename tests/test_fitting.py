@@ -12,6 +12,8 @@ import bayescale as bs
 from bayescale import fitting
 from tests.simulate import TRUTH, TWO_FAMILIES, crossed_ladder, ladder
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def test_known_truth_is_recovered_for_each_family(small_fit):
     table = bs.summary(small_fit, 0.99)

@@ -22,6 +22,8 @@ from bayescale.law import Law
 from bayescale.runs import Runs
 from tests.test_information import posterior
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 LAW = load_law("chinchilla")
 SD = 0.005
 

@@ -13,6 +13,8 @@ import bayescale as bs
 from bayescale.cli.program import main
 from bayescale.errors import DataError
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 TARGETS = {"N": [1e9, 3e9], "D": [2e10, 6e10], "family": ["dense", "moe"]}
 ERROR = 0.02
 

@@ -21,6 +21,8 @@ from bayescale.sweeps import requirement, sweep
 from bayescale.tuning import optimise_with
 from bayescale.what_changes import Reweighting, changed_answers, reweighted, sentence
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def some_draws(size=400, seed=0, spread=0.1):
     rng = np.random.default_rng(seed)
