@@ -13,13 +13,13 @@ from typing import Any
 Array = Any
 Wrap = Callable[[Callable], Callable]
 
-_OPTIONS: tuple[dict[str, Any], ...] = (
+_OPTIONS: tuple[dict[str, str | bool], ...] = (
     # libraries for large products, which one kernel can't call
     {"xla_cpu_multi_thread_eigen": False, "xla_cpu_experimental_ynn_fusion_type": ""},
     {"xla_cpu_multi_thread_eigen": False},
     {},
 )
-_LEVEL = 1  # of LLVM's passes: those above take longer and make these programs no faster
+_LEVEL = "1"  # of LLVM's passes: those above take longer and make these programs no faster
 
 
 def one_kernel(function: Callable) -> Callable:
@@ -48,7 +48,7 @@ def as_it_is(function: Callable) -> Callable:
     return function
 
 
-def _level() -> dict[str, int]:
+def _level() -> dict[str, str | bool]:
     import jax
 
     if jax.config.read("jax_disable_most_optimizations"):
