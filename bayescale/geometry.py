@@ -12,7 +12,6 @@ The map is exact whatever the quadratic: a bad one costs speed, never correctnes
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,13 +20,14 @@ import numpy as np
 from bayescale import ridge, settling, spreads
 from bayescale.cholesky import inverse_cholesky
 from bayescale.density import Position, group_precision, population_coordinates
+from bayescale.elimination import Factors, factorise, log_diagonal, weights_among_dense
 from bayescale.model import Structure
-from bayescale.places import diagonal, pick, spread
+from bayescale.places import pick, spread
 from bayescale.quadratic import Layout, layout
 
 Array = Any
+Step = Callable[[Any, dict], Any]
 
-MANY_LEVELS = 8
 TANGENTS = 2  # the second is taken at the conditional mean that the first gives
 
 
@@ -40,148 +40,6 @@ def split_hyper(shape: Layout, flat: Array) -> tuple[tuple[Array, ...], tuple[Ar
         start += n
     k = len(shape.learned)
     return tuple(parts[:k]), tuple(parts[k:])
-
-
-@dataclass(frozen=True)
-class Factors:
-    """Inverse Cholesky factors and conditional means at given group sds.
-
-    ``inverse_dense`` has the diagonal ``log_dense`` before its rows are put in order. ``cross`` and
-    ``linear_block`` are the blocks' coupling to the dense part and their linear term, both already
-    multiplied by the blocks' inverse factor.
-    """
-
-    inverse_dense: Array
-    mean_dense: Array
-    log_dense: Array
-    inverse_block: Array | None = None
-    cross: Array | None = None
-    linear_block: Array | None = None
-
-
-def factorise(
-    structure: Structure, log_sd: tuple, corr: tuple, quadratic: dict, xp: Any
-) -> Factors:
-    """Arrow elimination: the blocks level by level, then the dense Schur complement."""
-    shape = layout(structure)
-    if "factor" in quadratic:
-        return Factors(
-            quadratic["factor"], quadratic["mean"], _log_diagonal(quadratic["factor"], xp)
-        )
-    batch = log_sd[0].shape[:-1] if log_sd else quadratic["dd"].shape[:-2]
-    dense = xp.broadcast_to(quadratic["dd"], (*batch, shape.dense, shape.dense))
-    linear = quadratic["d"]
-    start = shape.n_population
-    for f in shape.others:
-        factor = structure.factors[f]
-        precision = _effect_precision(structure, f, log_sd, corr, quadratic, xp)
-        n = len(factor.varied)
-        for _ in factor.levels:
-            place = np.eye(shape.dense)[start : start + n]
-            dense = dense + place.T @ precision @ place
-            start += n
-    b = structure.block
-    if b is None:
-        inverse, log_dense = _eliminate(structure, dense, xp)
-        return Factors(inverse, _solve(inverse, linear, xp), log_dense)
-    prior = _effect_precision(structure, b, log_sd, corr, quadratic, xp)
-    uu, ud, u = quadratic["uu"], quadratic["ud"], quadratic["u"]
-    if "tangent" in quadratic:
-        select, tangent = _population_of_block(structure), quadratic["tangent"]
-        prior = tangent.T @ prior @ tangent
-        if shape.block_shape[0] > MANY_LEVELS:
-            # The blocks, given the population, are exact; for the population's own factor their
-            # average will do, and one small factor is cheaper than one a group.
-            uu, ud = (xp.mean(a, axis=-3, keepdims=True) for a in (uu, ud))
-            u = xp.mean(u, axis=-2, keepdims=True)
-        copies = shape.block_shape[0] / uu.shape[-3]
-        pull = prior @ quadratic["offset"]
-        inner = inverse_cholesky(uu + prior[..., None, :, :], xp)
-        cross = inner @ (ud - (prior @ select)[..., None, :, :])
-        right = xp.einsum("...lvw,...lw->...lv", inner, u + pull[..., None, :])
-        removed = xp.einsum("...lvi,...lvj->...ij", cross, cross)
-        n = shape.block_shape[0]
-        dense = dense + n * (select.T @ prior @ select) - copies * removed
-        linear = (
-            linear - n * (pull @ select) - copies * xp.einsum("...lvi,...lv->...i", cross, right)
-        )
-        inverse, log_dense = _eliminate(structure, dense, xp)
-        return Factors(inverse, _solve(inverse, linear, xp), log_dense)
-    uu = uu + prior[..., None, :, :]
-    inverse_block = inverse_cholesky(uu, xp)
-    cross = inverse_block @ ud
-    linear_block = xp.einsum("...vw,...w->...v", inverse_block, u)
-    flat = cross.reshape(*cross.shape[:-3], -1, shape.dense)
-    dense = dense - xp.swapaxes(flat, -1, -2) @ flat
-    linear = linear - xp.einsum(
-        "...ki,...k->...i", flat, linear_block.reshape(*linear_block.shape[:-2], -1)
-    )
-    inverse, log_dense = _eliminate(structure, dense, xp)
-    mean = _solve(inverse, linear, xp)
-    return Factors(inverse, mean, log_dense, inverse_block, cross, linear_block)
-
-
-def _weights_among_dense(structure: Structure) -> np.ndarray:
-    """Which of the dense coordinates are a bend's weights."""
-    shape = layout(structure)
-    found = np.zeros(shape.dense, bool)
-    start = shape.n_population
-    for f in shape.others:
-        factor = structure.factors[f]
-        for _ in factor.levels:
-            found[start : start + factor.weights] = True
-            start += len(factor.varied)
-    return found
-
-
-def _eliminate(structure: Structure, dense: Array, xp: Any) -> tuple[Array, Array]:
-    """Inverse Cholesky factor of the dense part, a bend's weights integrated out of the rest.
-
-    A coordinate is normal given those after it; so weights are put first, and the rows, which
-    belong to standard normals, are put back.
-    """
-    moved = _weights_among_dense(structure)
-    if not moved.any():
-        inverse = inverse_cholesky(dense, xp)
-        return inverse, _log_diagonal(inverse, xp)
-    order = np.eye(len(moved))[np.argsort(~moved, kind="stable")]
-    inverse = inverse_cholesky(order @ dense @ order.T, xp)
-    return order.T @ inverse @ order, _log_diagonal(inverse, xp) @ order
-
-
-def _effect_precision(
-    structure: Structure, f: int, log_sd: tuple, corr: tuple, quadratic: dict, xp: Any
-) -> Array:
-    """Precision of a factor's effects, as they stand in the quadratic."""
-    precision = group_precision(structure.factors[f], log_sd[f], corr[f], xp)
-    if "tangents" not in quadratic:
-        return precision
-    tangent = quadratic["tangents"][f]
-    return tangent.T @ precision @ tangent
-
-
-def _population_of_block(structure: Structure) -> np.ndarray:
-    """0/1 matrix (varied, dense): the population coordinate that each varied one scatters about."""
-    assert structure.block is not None
-    varied = structure.factors[structure.block].varied
-    select = np.zeros((len(varied), layout(structure).dense))
-    for v, i in enumerate(varied):
-        if i in structure.free:
-            select[v, structure.free.index(i)] = 1.0
-    return select
-
-
-def _solve(inverse: Array, right: Array, xp: Any) -> Array:
-    """``matrix^-1 right`` from the matrix's inverse Cholesky factor."""
-    half = xp.einsum("...ij,...j->...i", inverse, right)
-    return xp.einsum("...ji,...j->...i", inverse, half)
-
-
-def _log_diagonal(inverse: Array, xp: Any) -> Array:
-    return xp.log(diagonal(inverse, xp))
-
-
-Step = Callable[[Any, dict], Any]
 
 
 def unwhiten(structure: Structure, flat: Array, quadratic: dict, xp: Any) -> tuple[Position, Array]:
@@ -315,7 +173,7 @@ def _laid_out(
     shape = layout(structure)
     factors = factorise(structure, log_sd, corr, quadratic, xp)
     dense = factors.mean_dense + xp.einsum("...ji,...j->...i", factors.inverse_dense, dense)
-    later = _weights_among_dense(structure) if "settle" in quadratic else np.zeros(shape.dense)
+    later = weights_among_dense(structure) if "settle" in quadratic else np.zeros(shape.dense)
     log_jacobian = xp.sum(factors.log_dense * (1.0 - later), axis=-1)
     curved = "tangent" in quadratic
     population = dense[..., : shape.n_population]
@@ -338,7 +196,7 @@ def _laid_out(
         structure, factors, dense, population, log_sd, corr, quadratic, xp
     )
     block = xp.einsum("...lwv,...lw->...lv", inverse_block, block + half)
-    log_jacobian = log_jacobian + xp.sum(_log_diagonal(inverse_block, xp), axis=(-2, -1))
+    log_jacobian = log_jacobian + xp.sum(log_diagonal(inverse_block, xp), axis=(-2, -1))
     if curved:
         varied = structure.factors[structure.block].varied
         block, extra = ridge.bend(structure, block, quadratic["log_scale"], xp, varied)
@@ -358,7 +216,7 @@ def _laid_out(
 
 def _dense_weights(structure: Structure, f: int, dense: Array) -> Array:
     """Those of the dense coordinates that are a factor's weights, (..., levels, weights)."""
-    start = int(np.argmax(_weights_among_dense(structure)))
+    start = int(np.argmax(weights_among_dense(structure)))
     levels, varied = len(structure.factors[f].levels), len(structure.factors[f].varied)
     own = dense[..., start : start + levels * varied]
     return own.reshape(*own.shape[:-1], levels, varied)[..., : structure.factors[f].weights]
@@ -456,7 +314,7 @@ def _standard(
     dense = np.concatenate([population, *(np.ravel(effects[f]) for f in shape.others)])
     standard = np.linalg.solve(factors.inverse_dense.T, dense - factors.mean_dense)
     if own is not None:  # blocks stand by the linear map's
-        standard[_weights_among_dense(structure)] = np.ravel(own)
+        standard[weights_among_dense(structure)] = np.ravel(own)
         dense = factors.mean_dense + factors.inverse_dense.T @ standard
     if structure.block is None:
         return standard, None

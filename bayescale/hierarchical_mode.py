@@ -20,7 +20,7 @@ from bayescale.model import Model, Structure
 from bayescale.prior_table import PriorTable
 from bayescale.priors import Prior
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
-from bayescale.scatter_freedom import few_runs, scatter_tilt
+from bayescale.scatter_freedom import STEP, few_runs, of_scatter, scatter_tilt
 from bayescale.settling import SCATTER
 
 MODE_STEPS = 60
@@ -74,13 +74,28 @@ def hierarchical_mode(
         effects.append(part / np.maximum(counts, 1)[:, None])
     position = Position(population, tuple(effects), log_sd, corr)
 
+    scatter = np.isin(free, of_scatter(model))
+    stated = PriorTable.of([structure.parameters[i].prior for i in free[scatter]])
+
+    def log_prior(population: np.ndarray) -> float:
+        away = ((population - prior_mean) / prior_sd)[~scatter]
+        return float(stated.log_density(population[scatter], np)) - 0.5 * float(away @ away)
+
     def penalised(at: Position, value: np.ndarray) -> float:
-        total = float(np.sum(value)) - 0.5 * float(
-            np.sum(((at.population - prior_mean) / prior_sd) ** 2)
-        )
+        total = float(np.sum(value)) + log_prior(at.population)
         for f, factor in enumerate(structure.factors):
             total += float(effects_log_prior(factor, at.effects[f], at.log_sd[f], at.corr[f], np))
         return total if np.isfinite(total) else -np.inf
+
+    def prior_near(population: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and sd of the normal that stands for the prior; a scatter's, where it is."""
+        mean, sd = prior_mean.copy(), prior_sd.copy()
+        for k in np.flatnonzero(scatter):
+            step = STEP * np.eye(len(free))[k]
+            below, here, above = (log_prior(population + s) for s in (-step, 0.0, step))
+            sd[k] = max((2.0 * here - above - below) / STEP**2, sd[k] ** -2) ** -0.5
+            mean[k] = population[k] + sd[k] ** 2 * (above - below) / (2.0 * STEP)
+        return mean, sd
 
     tilt = np.zeros_like(eta)  # of the log likelihood, by the freedom that its scatter has lost
 
@@ -95,7 +110,7 @@ def hierarchical_mode(
         objective = penalised(position, tilted(at, value))
         precision = positive(-hessian)
         linear = np.einsum("gij,gj->gi", precision, at) + np.nan_to_num(gradient) + tilt
-        quadratic = assemble(model, precision, linear, prior_mean, prior_sd)
+        quadratic = assemble(model, precision, linear, *prior_near(position.population))
         flat = _flat_at(shape, position.log_sd, position.corr)
         target, _ = unwhiten(structure, flat, quadratic.inputs(), np)
         moved = 0.0
@@ -125,7 +140,7 @@ def hierarchical_mode(
             default=0.0,
         )
         position = position._replace(log_sd=new_sd)
-        freedom = scatter_tilt(model, precision, quadratic, position)
+        freedom = scatter_tilt(model, terms, at, position, prior_sd)
         change = max(change, float(np.max(np.abs(freedom - tilt), initial=0.0)) / 10.0)
         tilt = freedom
         if step > 3 and abs(moved) < 1e-4 and change < 0.02:
@@ -133,7 +148,8 @@ def hierarchical_mode(
     at = group_coordinates(structure, position, levels, np)
     _, gradient, hessian = terms(at)
     precision, gradient = positive(-hessian), np.nan_to_num(gradient) + tilt
-    geometry = straighten(model, precision, gradient, at, position, prior_mean, prior_sd)
+    near = prior_near(position.population)
+    geometry = straighten(model, precision, gradient, at, position, *near)
     placed = replace(
         geometry,
         spreads=spreads.learn(model, precision, gradient, position),

@@ -8,7 +8,8 @@ import numpy as np
 
 from bayescale import spreads
 from bayescale.candidates import candidates, newton_groups
-from bayescale.geometry import MANY_LEVELS, whiten
+from bayescale.elimination import MANY_LEVELS
+from bayescale.geometry import whiten
 from bayescale.group_likelihood import group_terms
 from bayescale.hierarchical_mode import Mode, hierarchical_mode
 from bayescale.model import Model, Structure

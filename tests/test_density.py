@@ -151,17 +151,13 @@ def test_whitening_is_an_exact_change_of_variables(case):
     structure = model.structure
     with x64():
 
-        def as_vector(z):
-            position, _ = unwhiten(structure, z, quadratic, jnp)
-            parts = jax.tree.leaves(position)
-            return jnp.concatenate([jnp.ravel(x) for x in parts])
-
         def everything(z):
             traced, log_jacobian = unwhiten(structure, z, quadratic, jnp)
-            gradient = jax.grad(lambda at: unwhiten(structure, at, quadratic, jnp)[1])(z)
-            return jax.jacrev(as_vector)(z), traced, log_jacobian, gradient
+            parts = [*map(jnp.ravel, jax.tree.leaves(traced)), log_jacobian[None]]
+            return jnp.concatenate(parts), (traced, log_jacobian)
 
-        jacobian, traced, log_jacobian, gradient = jax.jit(everything)(flat)
+        derivatives, (traced, log_jacobian) = jax.jit(jax.jacrev(everything, has_aux=True))(flat)
+    jacobian, gradient = derivatives[:-1], derivatives[-1]
     position, in_numpy = unwhiten(structure, flat, quadratic, np)
     np.testing.assert_allclose(
         float(log_jacobian), np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-9

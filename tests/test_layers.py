@@ -29,7 +29,7 @@ upstream dataset_collections dataset_tables dataset_files
 dataset_cards datasets templates
 places kernels gammas tails noise likelihoods
 model model_from_runs coordinates ridge density cholesky
-spreads gathered_cells settling quadratic geometry
+spreads gathered_cells settling quadratic elimination geometry
 conditioned
 population_prior group_likelihood candidates scatter_freedom hierarchical_mode starts
 prior_check beliefs elicitation published_priors

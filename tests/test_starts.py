@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.linalg import block_diag
 
 import bayescale as bs
+from bayescale.density import group_coordinates, group_precision
 from bayescale.framing import frame
+from bayescale.group_likelihood import group_terms, positive
+from bayescale.population_prior import prior_moments
+from bayescale.scatter_freedom import of_scatter, scatter_tilt
 from bayescale.starts import find_starts, may_differ
+from tests.simulate import FOUR_FAMILIES, ladder
 
 
 def families(count: int, runs: int, floors: float = 0.0, scatter: float = 0.01) -> pd.DataFrame:
@@ -35,6 +41,51 @@ def test_as_many_runs_as_parameters_leave_scatter_at_the_mode(count, noise):
     sigma = model.structure.names.index("sigma")
     place = model.structure.free.index(sigma)
     assert np.exp(found.modes[0].position.population[place]) > 0.002
+
+
+@pytest.mark.parametrize("case", ["one law", "families", "crossed"])
+def test_scatter_is_that_of_a_likelihood_integrated_over_everything_else(case):
+    """Its gradient is half the fall of the log determinant of what the runs and priors tell."""
+    varied = {"families": {"E": ["family"], "alpha": ["family"], "sigma": ["family"]}}
+    varied["crossed"] = {"E": ["arch", "corpus"], "A": ["arch"]}
+    table = ladder(families=FOUR_FAMILIES, seeds=2, sd_cell=0.02, sizes=(3e6, 3e7, 1e8))
+    table[["arch", "corpus"]] = table["family"].str.split("-", expand=True)
+    rest = {p: [] for p in ("E", "A", "alpha", "B", "beta")}
+    pool = "complete" if case == "one law" else {**rest, **varied[case]}
+    options = {"noise": "t+scale", "discrepancy": "none" if case == "families" else "bend"}
+    model = frame(bs.load_law("chinchilla"), table, pool=pool, **options).model
+    structure, terms = model.structure, group_terms(model)
+    _, sd = prior_moments(model)
+    free = list(structure.free)
+    position = find_starts(model).modes[0].position
+    scatter = of_scatter(model)
+    assert {structure.names[i] for i in scatter} == {"sigma", "sigma_slope", "sd(cell)", "nu"}
+
+    def log_determinant(at: np.ndarray) -> float:
+        """Of the joint precision of population and effects, scatter held."""
+        precision = positive(-terms(at)[2])
+        precision[:, scatter, :] = precision[:, :, scatter] = 0.0
+        design = [np.eye(structure.size)[:, free]] * len(at)
+        told = [np.diag(sd[free] ** -2.0)]
+        for f, factor in enumerate(structure.factors):
+            own = group_precision(factor, position.log_sd[f], position.corr[f], np)
+            for level in range(len(factor.levels)):
+                here = np.eye(structure.size)[:, list(factor.varied)]
+                belongs = model.arrays.levels[f] == level
+                design = [np.hstack([d, here * b]) for d, b in zip(design, belongs, strict=True)]
+                told.append(own)
+        joint = block_diag(*told)
+        joint += sum(d.T @ p @ d for d, p in zip(design, precision, strict=True))
+        return float(np.linalg.slogdet(joint)[1])
+
+    at = group_coordinates(structure, position, model.arrays.levels, np)
+    tilt = scatter_tilt(model, terms, at, position, sd[free])
+    rest_of = [i for i in range(structure.size) if i not in scatter]
+    assert np.all(tilt[:, rest_of] == 0.0)
+    for i in scatter:
+        step = 0.01 * np.eye(structure.size)[i]
+        fall = -(log_determinant(at + step) - log_determinant(at - step)) / 0.02
+        assert tilt[:, i].sum() == pytest.approx(0.5 * fall, rel=0.03, abs=0.02)
 
 
 def sampled(table: pd.DataFrame, **options):
