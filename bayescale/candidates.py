@@ -12,7 +12,7 @@ import numpy as np
 
 from bayescale.coordinates import from_natural
 from bayescale.group_likelihood import Terms, positive
-from bayescale.model import Model, Structure, reference_inputs
+from bayescale.model import Model, reference_inputs
 from bayescale.population_prior import sample_population_prior
 
 N_CANDIDATES = 128
@@ -70,6 +70,9 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
     spread = np.sqrt(np.sum(count * residual**2, -1) / rows)
     spread = np.where(np.isfinite(spread), spread, np.inf)
     order = np.argsort(spread, axis=0, kind="stable")
+    stochastic = structure.parameters[len(law.parameters) :]
+    usual = {p.name: float(p.prior.quantile(0.5)) for p in stochastic}
+    scattering = {"sigma"} | {"sd(cell)", "sd(tuning)"} & set(usual)
     chosen = np.zeros((N_REFINED, n_groups, structure.size))
     for g in range(n_groups):
         picks = order[:: max(1, N_CANDIDATES // 32), g][: N_REFINED - 1]
@@ -79,18 +82,9 @@ def candidates(model: Model, seed: int = 0) -> np.ndarray:
                 for p in law.parameters
             }
             sigma = float(np.clip(np.median(np.abs(residual[c, g][count[g] > 0])) * 1.5, 2e-3, 0.3))
-            natural.update(_noise_start(structure, sigma))
+            natural.update(usual | dict.fromkeys(scattering, sigma))
             chosen[k, g] = from_natural(structure, natural, reference)
     return chosen
-
-
-def _noise_start(structure: Structure, sigma: float) -> dict[str, float]:
-    stochastic = structure.parameters[len(structure.law.parameters) :]
-    values = {p.name: float(p.prior.quantile(0.5)) for p in stochastic}
-    values["sigma"] = sigma
-    for name in {"sd(cell)", "sd(tuning)"} & set(values):
-        values[name] = sigma
-    return values
 
 
 def _non_negative_least_squares(basis: np.ndarray, target: np.ndarray) -> np.ndarray:

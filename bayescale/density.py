@@ -101,11 +101,15 @@ def group_coordinates(
     """Coordinates of every group, shape (..., groups, P)."""
     eta = population_coordinates(structure, position.population, xp)[..., None, :]
     for factor, effects, level in zip(structure.factors, position.effects, levels, strict=True):
-        if len(structure.factors) > 1:  # with one factor, groups are its levels in order
-            member = (level[:, None] == np.arange(len(factor.levels))) * 1.0
-            effects = member @ effects
+        if structure.crossed and len(factor.levels) > 1:
+            effects = membership(factor, level) @ effects
         eta = eta + spread(effects, factor.varied, structure.size)
     return eta
+
+
+def membership(factor: Factor, level: Array) -> Array:
+    """1 where a group is of a level (groups, levels), else 0; dear where both are many."""
+    return (level[:, None] == np.arange(len(factor.levels))) * 1.0
 
 
 def population_coordinates(structure: Structure, population: Array, xp: Any) -> Array:

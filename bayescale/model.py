@@ -215,6 +215,11 @@ class Structure:
         return tuple(f for f in self.factors if f.name)
 
     @cached_property
+    def crossed(self) -> bool:
+        """Whether groups are combinations of levels; else they are one factor's levels in order."""
+        return sum(len(f.levels) > 1 for f in self.factors) > 1
+
+    @cached_property
     def block(self) -> int | None:
         """The factor whose effects are eliminated level by level: the one with most levels."""
         if not self.factors:

@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 
 from bayescale.cholesky import inverse_cholesky
-from bayescale.density import Position, group_coordinates, group_sds, straight_line
+from bayescale.density import (
+    Position,
+    group_coordinates,
+    group_sds,
+    membership,
+    straight_line,
+)
 from bayescale.gathered_cells import MOST, gathered
 from bayescale.likelihoods import OnLine
 from bayescale.model import Factor, Model, Structure
@@ -168,13 +174,13 @@ def _conditional(
     precision = precision + change[..., None, None] * told["precision"]
     linear = xp.einsum("...gc,gcv->...gv", weight * away, features)
     linear = linear + change[..., None] * told["linear"]
-    if len(structure.factors) > 1:
-        member = (told["levels"][f][:, None] == np.arange(len(factor.levels))) * 1.0
-        precision = xp.einsum("gl,...gvw->...lvw", member, precision)
-        linear = xp.einsum("gl,...gv->...lv", member, linear)
-    elif len(factor.levels) == 1:
+    if len(factor.levels) == 1:
         precision = xp.sum(precision, axis=-3, keepdims=True)
         linear = xp.sum(linear, axis=-2, keepdims=True)
+    elif structure.crossed:
+        member = membership(factor, told["levels"][f])
+        precision = xp.einsum("gl,...gvw->...lvw", member, precision)
+        linear = xp.einsum("gl,...gv->...lv", member, linear)
     prior = weights_precision(factor, position.log_sd[f], xp)
     inverse = inverse_cholesky(precision + prior[..., None, :, :], xp)
     return inverse, xp.einsum("...lvw,...lw->...lv", inverse, linear)

@@ -24,7 +24,7 @@ from bayescale.model_from_runs import build_model
 from bayescale.numpyro_model import numpyro_model
 from bayescale.potential import potential
 from bayescale.precision import x64
-from bayescale.quadratic import layout, straighten
+from bayescale.quadratic import layout, placeholder, straighten
 from bayescale.sampling import log_density
 from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
 
@@ -192,6 +192,24 @@ def test_the_potential_that_chains_move_in_has_the_gradient_of_the_density(case,
         assert float(gradient[k] @ move) == pytest.approx(
             (ends[1] - ends[0]) / (2 * step), rel=1e-5
         )
+
+
+@pytest.mark.parametrize("discrepancy", ["none", "bend"])
+def test_no_array_grows_with_the_square_of_the_families(discrepancy):
+    families = 61
+    table = ladder(families={f"f{k}": {} for k in range(families)}, sizes=(1e7, 1e8))
+    model = build_model(bs.load_law("chinchilla"), table, discrepancy=discrepancy)
+    structure = model.structure
+    data = {**model.arrays.inputs(), "quadratic": placeholder(model).inputs()}
+    assert ("settle" in data["quadratic"]) == (discrepancy == "bend")
+
+    def density(z):
+        return sum(log_density(structure, z, data, jnp))
+
+    with x64():
+        program = str(jax.make_jaxpr(jax.grad(density))(np.zeros(layout(structure).size)))
+    assert f"[{families},5]" in program
+    assert f"{families},{families}" not in program
 
 
 def test_priors_of_scatter_and_bends_are_those_stated():
