@@ -21,7 +21,7 @@ from bayescale.prior_table import PriorTable
 from bayescale.priors import Prior
 from bayescale.quadratic import Layout, Quadratic, assemble, layout, straighten
 from bayescale.scatter_freedom import STEP, few_runs, of_scatter, scatter_tilt
-from bayescale.settling import SCATTER
+from bayescale.settling import SIGMA
 
 MODE_STEPS = 60
 
@@ -58,8 +58,8 @@ def hierarchical_mode(
     log_sd, corr = _fixed_hyper(structure)
     levels = model.arrays.levels
     population = np.mean(eta, axis=0)[free]
-    if few_runs(model) and SCATTER in structure.names:  # each group alone passes through its runs
-        scale = free == structure.names.index(SCATTER)
+    if few_runs(model) and SIGMA in structure.names:  # each group alone passes through its runs
+        scale = free == structure.names.index(SIGMA)
         population[scale] = np.maximum(population, prior_mean)[scale]
     effects = []
     for f, factor in enumerate(structure.factors):

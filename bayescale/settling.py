@@ -32,7 +32,7 @@ from bayescale.walks import bent_line, unbent
 
 Array = Any
 
-SCATTER = "sigma"
+SIGMA = "sigma"
 STEP = 1e-4  # on the link's line
 LEAST = 1e-6  # weight of a cell, of the largest
 FARTHEST = 3.0  # that a cell lies from the law, on the line
@@ -127,11 +127,11 @@ def padded(told: Mapping[str, Any], cells: int) -> dict[str, Any]:
 
 def _log_scatter(structure: Structure, values: Mapping[str, Array], xp: Any) -> Array:
     """Log of the runs' scatter in each group, where one number scales it."""
-    if SCATTER not in values or structure.response.counted:
+    if SIGMA not in values or structure.response.counted:
         return 0.0 * next(iter(values.values()))
     if structure.response.frontier:
         return FrontierTail.log_spread(values, xp)
-    return xp.log(values[SCATTER])
+    return xp.log(values[SIGMA])
 
 
 def settle(
