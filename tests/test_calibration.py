@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent / "studies"))
@@ -43,6 +44,25 @@ def test_a_planted_bug_is_caught(short, name):
     (row,) = planted.caught(name, repeats=1, counts=[50])
     assert row["caught"] == 1
     assert row["by_recomputation" if name == "float32" else "by_ranks"] == 1
+    assert row["by_priors"] == (name == "swapped prior")
+
+
+def test_priors_are_those_of_numpyro(tmp_path, monkeypatch):
+    config = "chinchilla/t+scale/card/bend"
+    monkeypatch.setattr(sbc, "PRIORS", tmp_path / "priors.csv")
+    sbc.priors([config])
+    (row,) = pd.read_csv(sbc.PRIORS).itertuples()
+    assert row.config == config and row.largest_difference < 1e-10
+
+
+def test_a_prior_that_fifty_ranks_pass_is_caught(tmp_path, monkeypatch):
+    monkeypatch.setattr(sbc, "PRIORS", tmp_path / "priors.csv")
+    config = "power_law/card/card/none"
+    with (
+        planted.planted("wrong Jacobian", sbc.asked(config).model),
+        pytest.raises(SystemExit, match=config),
+    ):
+        sbc.priors([config])
 
 
 @pytest.mark.parametrize("name", ["chinchilla", "error_from_loss", "passuntil", "vocabulary"])

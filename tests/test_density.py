@@ -26,6 +26,7 @@ from bayescale.potential import potential
 from bayescale.precision import x64
 from bayescale.quadratic import layout, placeholder, straighten
 from bayescale.sampling import log_density
+from tests.numpyro_sites import log_jacobian, sites
 from tests.simulate import FOUR_FAMILIES, TRUTH, ladder
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -82,24 +83,6 @@ def random_position(model, seed: int = 0) -> Position:
     )
 
 
-def numpyro_parameters(model, position: Position) -> dict[str, np.ndarray]:
-    """The position as NumPyro's unconstrained sites (its correlations live on a logit)."""
-    structure = model.structure
-    sites = {}
-    for k, i in enumerate(structure.free):
-        p = structure.parameters[i]
-        shared = getattr(p, "share", None) is not None
-        sites[f"share({p.name})" if shared else p.name] = position.population[k]
-    for f, factor in enumerate(structure.factors):
-        names = [structure.names[i] for i in factor.varied]
-        for k, i in enumerate(factor.learned_index):
-            sites[structure.sd_name(factor, i)] = position.log_sd[f][k]
-        for k, (i, j) in enumerate(factor.pairs):
-            sites[f"cor({names[i]}, {names[j]}|{factor.name})"] = 2.0 * position.corr[f][k]
-        sites[f"effects({factor.name})"] = position.effects[f]
-    return sites
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_density_equals_the_numpyro_model(case):
     model = build(case)
@@ -108,17 +91,15 @@ def test_density_equals_the_numpyro_model(case):
     values = []
     with x64():
         density = jax.jit(lambda at: log_posterior(model.structure, at, inputs, jnp))
-        reference = jax.jit(lambda sites: -potential_energy(program, (), {}, sites))
+        reference = jax.jit(lambda at: -potential_energy(program, (), {}, at))
         for seed in range(3):
             position = random_position(model, seed)
             ours = float(density(position))
             assert ours == pytest.approx(
                 float(log_posterior(model.structure, position, inputs, np)), rel=1e-10
             )
-            theirs = float(reference(numpyro_parameters(model, position)))
-            # atanh of a correlation against a logit of its half: a constant factor of 2 each
-            pairs = sum(len(f.pairs) for f in model.structure.factors)
-            values.append((ours, theirs + pairs * np.log(2.0)))
+            theirs = float(reference(sites(model, position)))
+            values.append((ours, theirs + log_jacobian(model)))
     ours, theirs = np.array(values).T
     assert np.ptp(ours) > 1.0
     np.testing.assert_allclose(ours, theirs, rtol=1e-10)

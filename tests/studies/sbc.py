@@ -2,6 +2,7 @@
 
     python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--draws N]
                                     [--minutes 5] [--each 5]
+    python tests/studies/sbc.py priors [--config NAME ...]
     python tests/studies/sbc.py planted [--bug NAME ...] [--repeats 10] [--replicates 200 50]
     python tests/studies/sbc.py list
     python tests/studies/sbc.py summary
@@ -19,6 +20,10 @@ of one configuration the next has its turn; finished fits wait in a temporary fo
 
 p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
 min(p) times the number of quantities is below 0.01. Refused fits keep their ranks and are counted.
+
+`priors` compares the log prior at 200 truths of every configuration with what NumPyro's own
+distributions and transforms say of it (`sbc_parts/independent.py`), and needs no fit; a row a
+configuration in `results/sbc_priors.csv`. A configuration fails above 1e-6.
 
 `planted`: see `sbc_parts/planted.py`.
 """
@@ -47,6 +52,8 @@ MOST = 99
 CHUNK = 50
 RANKS = RESULTS / "sbc"
 FOUND = RESULTS / "sbc.csv"
+PRIORS = RESULTS / "sbc_priors.csv"
+TRUTHS = 200
 LEVEL = 0.01
 WIDE = ("power_law", "chinchilla")
 NOISES = ("t", "normal", "t+scale")
@@ -248,6 +255,30 @@ def _put(config: str, rows: pd.DataFrame) -> None:
     write(FOUND, pd.concat([without(read(FOUND), {"config": config}), rows], ignore_index=True))
 
 
+def priors(configs: list[str]) -> None:
+    """Compare the log prior with NumPyro's at truths from it."""
+    from sbc_parts.independent import EXACT, log_prior
+    from sbc_parts.simulate import draw
+
+    from bayescale import density
+
+    failed = []
+    for config in configs:
+        question = asked(config)
+        model = question.model
+        seed = _seed(config, 0)
+        at = draw(question, np.random.default_rng(seed), TRUTHS).position
+        ours = density.log_prior(model.structure, at, model.arrays.inputs(), np)
+        apart = float(np.max(np.abs(ours - log_prior(model, at))))
+        row = {"config": config, "truths": TRUTHS, "largest_difference": apart}
+        rows = [without(read(PRIORS), {"config": config}), pd.DataFrame([row | provenance(seed)])]
+        write(PRIORS, pd.concat(rows, ignore_index=True))
+        failed += [] if apart < EXACT else [config]
+    if failed:
+        raise SystemExit(f"their log prior is not NumPyro's: {', '.join(failed)}")
+    print(f"{len(configs)} configurations, none with a log prior that is not NumPyro's")
+
+
 def summary() -> None:
     table = read(FOUND)
     none = table[table["quantity"] == "NONE"]
@@ -288,6 +319,7 @@ def main() -> None:
     running.add_argument("--minutes", type=float, default=5.0)
     running.add_argument("--each", type=float, default=5.0)
     running.add_argument("--draws", type=int)
+    commands.add_parser("priors").add_argument("--config", nargs="+")
     planting = commands.add_parser("planted")
     planting.add_argument("--bug", nargs="+")
     planting.add_argument("--repeats", type=int, default=10)
@@ -299,6 +331,8 @@ def main() -> None:
     if given.command == "run":
         asked_for = given.config or configurations()
         run(asked_for, given.replicates, given.minutes, given.each, given.draws)
+    elif given.command == "priors":
+        priors(given.config or configurations())
     elif given.command == "planted":
         from sbc_parts.planted import study
 

@@ -9,7 +9,8 @@ the calibration test itself; the sampler, whitening and bookkeeping of `fit_many
 
 Ranks can't see a bug that changes nothing they measure. Arithmetic in float32 is one on so small a
 model; it is caught by the other thing that `sbc.py run` records, whether stored log likelihoods are
-those of a float64 recomputation (`inexact`), to 1e-6.
+those of a float64 recomputation (`inexact`), to 1e-6. And fifty ranks don't see a prior that is a
+little wrong; that is caught by the third thing, `sbc.py priors`, to 1e-6 again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bayescale import density
 from bayescale.catalog import load_law
 from bayescale.density import Position
 from bayescale.model import Model, Reference
+from sbc_parts import independent
 from sbc_parts.bands import ecdf_p_value
 from sbc_parts.simulate import Question, draw, quantities
 
@@ -232,6 +234,8 @@ def caught(name: str, repeats: int, counts: list[int]) -> list[dict]:
     losses = np.stack([_laid_out(model, t) for t in truths.tables])
     with bug.plant(model):
         draws, stored = _sampled(model, truths.position, losses, rng)
+        priors = density.log_prior(model.structure, truths.position, model.arrays.inputs(), np)
+    astray = np.abs(priors - independent.log_prior(model, truths.position))
     before = _each(asked, model, truths.position, losses)
     ranks: dict[str, np.ndarray] = {}
     ties: dict[str, np.ndarray] = {}
@@ -247,22 +251,25 @@ def caught(name: str, repeats: int, counts: list[int]) -> list[dict]:
         ranks[quantity] = ranks[quantity] + rng.integers(0, equal + 1)
     rows = []
     for count in counts:
-        smallest, far = [], []
+        smallest, far, wrong = [], [], []
         for repeat in range(repeats):
             part = slice(repeat * most, repeat * most + count)
             p = [ecdf_p_value(r[part], MOST) for r in ranks.values()]
             smallest.append(min(p) * len(p))
             far.append(inexact[part].max())
+            wrong.append(astray[part].max())
         by_ranks, recomputed = np.array(smallest) < LEVEL, np.array(far) > EXACT
+        by_priors = np.array(wrong) > independent.EXACT
         rows.append(
             {
                 "bug": name,
                 "about": bug.about,
                 "replicates": count,
                 "repeats": repeats,
-                "caught": int((by_ranks | recomputed).sum()),
+                "caught": int((by_ranks | recomputed | by_priors).sum()),
                 "by_ranks": int(by_ranks.sum()),
                 "by_recomputation": int(recomputed.sum()),
+                "by_priors": int(by_priors.sum()),
                 "median_p": float(np.median(smallest)),
                 **provenance(7),
             }
