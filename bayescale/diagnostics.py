@@ -13,7 +13,7 @@ from bayescale.errors import BayescaleError
 from bayescale.law import Law
 from bayescale.model import FEW_LEVELS
 from bayescale.nuts import MOST_DOUBLINGS
-from bayescale.symptoms import funnel, separate_modes, untold_floor
+from bayescale.symptoms import funnel, separate_modes, too_few_runs, untold_floor
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -245,6 +245,8 @@ def diagnose(fit: Fit) -> Diagnosis:
             f"E-BFMI {float(np.min(bfmi)):.2f} is below {MIN_BFMI}: the tails were not explored;"
             f" run a longer warm-up or pool less"
         )
+    if problems and (crowded := too_few_runs(fit)):
+        problems.append(crowded)
     deep = float((stats["n_steps"] >= 2**MOST_DOUBLINGS - 1).mean())
     if deep > MAX_DEEP:
         warnings.append(f"{deep:.1%} of the draws hit the tree depth limit: the fit is slow")

@@ -1,6 +1,7 @@
 """What a sick posterior looks like, in plain words: modes, funnels, floors that no data tell.
 
-Each function takes draws and gives a sentence with its remedy, or nothing; `diagnose` asks them.
+Each function takes draws or a fit and gives a sentence with its remedy, or nothing; `diagnose` asks
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 APART = 3.0  # chains' own sds between their means
 SETTLED = 1.0  # own sds between the halves of a chain
-GATHERED = 0.5  # of the divergent draws, in the lowest tenth of a spread
+GATHERED = 0.3  # of the divergent draws, in the lowest tenth of a spread
 UNTOLD = 0.6  # posterior sd over prior sd; a floor lies under the losses, which cuts its prior off
 
 
@@ -74,6 +75,23 @@ def funnel(names: Sequence[str], draws: np.ndarray, diverging: np.ndarray) -> st
                     f"divergences gather where {name} is small, a funnel: give that spread a prior"
                     f" away from 0, pool fewer parameters, or pool none of it (pool=)"
                 )
+    return None
+
+
+def too_few_runs(fit: Fit) -> str | None:
+    """Groups with fewer runs than parameters of their own, where chains don't mix."""
+    structure, arrays = fit.model.structure, fit.model.arrays
+    for factor, level in zip(structure.factors, arrays.levels, strict=True):
+        own = [structure.names[i] for i in factor.varied[factor.weights :]]
+        own = [name for name in own if name in structure.law.parameters]
+        runs = np.bincount(level[arrays.position[:, 0]], minlength=len(factor.levels))
+        if len(factor.levels) > 1 and np.median(runs) < len(own):
+            shared = ", ".join(f"{name!r}: []" for name in own[1:])
+            return (
+                f"half of the levels of {factor.name} have no more than {np.median(runs):.0f} runs"
+                f" for {len(own)} parameters of their own ({', '.join(own)}), which can't be told"
+                f" apart: let all share some of them, as with pool={{{shared}}}, or add runs"
+            )
     return None
 
 

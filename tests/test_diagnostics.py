@@ -9,6 +9,7 @@ import pytest
 
 import bayescale as bs
 from bayescale.diagnostics import flat_draws
+from bayescale.model_from_runs import build_model
 from bayescale.symptoms import funnel
 
 
@@ -109,6 +110,25 @@ def test_divergences_where_a_spread_is_small_are_called_a_funnel():
     assert "sd(E|family) is small, a funnel" in (funnel(names, draws, low) or "")
     assert funnel(names, draws, rng.random((4, 500)) < 0.05) is None
     assert funnel(["alpha", "beta"], draws, low) is None
+
+
+def test_fewer_runs_than_parameters_are_named_where_chains_are_bad(small_fit):
+    table = small_fit.runs.table
+    few = table.groupby("family").head(3)
+    bad = replace(small_fit, prior_z=0.0)
+
+    def diverge(data):
+        data["sample_stats"]["diverging"].values[0, :40] = True
+
+    def named(fit):
+        return [p for p in bs.diagnose(fit).problems if "parameters of their own" in p]
+
+    assert not named(altered(bad, diverge))  # twenty runs a family
+    thin = build_model(small_fit.law, few)
+    (said,) = named(altered(replace(bad, model=thin), diverge))
+    assert "half of the levels of family have no more than 3 runs for 5 parameters" in said
+    assert "pool={'A': [], 'alpha': [], 'B': [], 'beta': []}" in said
+    assert not named(replace(bad, model=thin))
 
 
 def test_a_floor_as_wide_as_its_prior_is_named(small_fit):

@@ -68,18 +68,28 @@ def unidentified_floor() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     return _law("power_law"), _curve(8, 1e8, 5e8, lambda x: 60 * x**-0.15), {}
 
 
-def funnel() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    """Many families of two runs each, all alike; steps too long for the narrow part."""
+def _alike(runs: int, low: float) -> pd.DataFrame:
+    """Twelve families about one law."""
     table = pd.concat(
         [
-            _curve(2, 1e7, 1e9, lambda x: 1.5 + 30 * x**-0.3).assign(family=f"f{k}")
+            _curve(runs, low, 1e9, lambda x: 1.5 + 30 * x**-0.3).assign(family=f"f{k}")
             for k in range(12)
         ],
         ignore_index=True,
     )
     rng = np.random.default_rng(8)
     table["C"] *= np.exp(rng.uniform(-0.5, 0.5, len(table)))
-    return _law("power_law"), table, {"target_accept": 0.75, "draws": 500, "warmup": 300}
+    return table
+
+
+def funnel() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Spreads near 0, and steps too long for the narrow part."""
+    return _law("power_law"), _alike(4, 1e6), {"target_accept": 0.6, "draws": 500, "warmup": 300}
+
+
+def two_runs_a_family() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
+    """Three parameters of each family's own, and two runs for them."""
+    return _law("power_law"), _alike(2, 1e7), {"draws": 500, "warmup": 300}
 
 
 def swapped_breaks() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
@@ -145,7 +155,13 @@ CASES = {
         refused=False,
     ),
     "funnel": Sick(
-        "12 families of 2 runs, spreads near 0, long steps", funnel, ("funnel", "pool"), True
+        "12 families of 4 runs, spreads near 0, long steps", funnel, ("funnel", "pool"), True
+    ),
+    "two runs a family": Sick(
+        "12 families of 2 runs, three parameters each",
+        two_runs_a_family,
+        ("2 runs for 3 parameters of their own", "pool="),
+        True,
     ),
     "swapped breaks": Sick(
         "bnsl_2, two breaks", swapped_breaks, ("chains disagree", "prior information"), True
