@@ -190,6 +190,7 @@ def diagnose(fit: Fit) -> Diagnosis:
     group's parameter, more than 0.1% divergent draws, E-BFMI below 0.3 (Vehtari et al. 2021;
     Betancourt 2016), or priors in conflict with the data. Warns of scattered divergences, deep
     trees, other modes, a floor that the data don't tell, and of group sds that few groups can't.
+    Says of a refused fit where groups have fewer runs than parameters of their own.
 
     Returns
     -------
