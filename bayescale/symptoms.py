@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 APART = 3.0  # chains' own sds between their means
 SETTLED = 1.0  # own sds between the halves of a chain
-GATHERED = 0.3  # of the divergent draws, in the lowest tenth of a spread
+GATHERED = 0.5  # of the divergent draws, in the lowest tenth of a spread
 UNTOLD = 0.6  # posterior sd over prior sd; a floor lies under the losses, which cuts its prior off
 
 

@@ -2,6 +2,7 @@
 
     python tests/studies/sbc.py run [--config NAME ...] [--replicates N] [--draws N]
                                     [--minutes 5] [--each 5]
+    python tests/studies/sbc.py part --config NAME [--first 0] [--before N]
     python tests/studies/sbc.py priors [--config NAME ...]
     python tests/studies/sbc.py planted [--bug NAME ...] [--repeats 10] [--replicates 200 50]
     python tests/studies/sbc.py list
@@ -20,6 +21,8 @@ of one configuration the next has its turn; finished fits wait in a temporary fo
 
 p is that of a simultaneous band of the ECDF (Säilynoja et al. 2022). A configuration fails where
 min(p) times the number of quantities is below 0.01. Refused fits keep their ranks and are counted.
+
+`part` says of some of a configuration's replicates what `run` says of all, without a table.
 
 `priors` compares the log prior at 200 truths of every configuration with what NumPyro's own
 distributions and transforms say of it (`sbc_parts/independent.py`), and needs no fit; a row a
@@ -255,6 +258,14 @@ def _put(config: str, rows: pd.DataFrame) -> None:
     write(FOUND, pd.concat([without(read(FOUND), {"config": config}), rows], ignore_index=True))
 
 
+def judge_part(config: str, first: int, before: int | None) -> None:
+    """Print the smallest p of the replicates from `first` on, up to `before`."""
+    judged = judge(config, read(ranks_file(config)).iloc[first:before])
+    family = min(1.0, judged["p"].min() * len(judged))
+    print(f"{config}: {judged['replicates'].max()} replicates, family p {family:.4f}")
+    print(judged.nsmallest(5, "p")[["quantity", "replicates", "p"]].to_string(index=False))
+
+
 def priors(configs: list[str]) -> None:
     """Compare the log prior with NumPyro's at truths from it."""
     from sbc_parts.independent import EXACT, log_prior
@@ -319,6 +330,10 @@ def main() -> None:
     running.add_argument("--minutes", type=float, default=5.0)
     running.add_argument("--each", type=float, default=5.0)
     running.add_argument("--draws", type=int)
+    partly = commands.add_parser("part")
+    partly.add_argument("--config", required=True)
+    partly.add_argument("--first", type=int, default=0)
+    partly.add_argument("--before", type=int)
     commands.add_parser("priors").add_argument("--config", nargs="+")
     planting = commands.add_parser("planted")
     planting.add_argument("--bug", nargs="+")
@@ -331,6 +346,8 @@ def main() -> None:
     if given.command == "run":
         asked_for = given.config or configurations()
         run(asked_for, given.replicates, given.minutes, given.each, given.draws)
+    elif given.command == "part":
+        judge_part(given.config, given.first, given.before)
     elif given.command == "priors":
         priors(given.config or configurations())
     elif given.command == "planted":
