@@ -83,8 +83,10 @@ def posterior_tree(
         "log density of each row given the parameters and the other rows of its configuration,"
         " as leaving one out needs; where configurations repeat, rows do not sum to the total"
     )
-    if len(structure.factors) > 1:  # a label of two columns, and each of them
+    if len(structure.grouping) > 1:  # a label of two columns, and each of them
         for f, factor in enumerate(structure.factors):
+            if not factor.name:  # where a bend that all share stands
+                continue
             labels = np.array([group[f] for group in model.groups])
             whole = tree["posterior"].dataset.assign_coords({factor.name: ("group", labels)})
             tree["posterior"] = xr.DataTree(whole)

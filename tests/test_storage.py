@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import bayescale as bs
+from tests.simulate import crossed_ladder
 
 AT = {"N": 1e9, "D": 2e10, "family": "moe"}
 
@@ -37,6 +38,24 @@ def test_crossed_and_replicated_fits_survive(crossed_fit, tmp_path):
     )
     assert again.notes == crossed_fit.notes
     assert bs.diagnose(again) == bs.diagnose(crossed_fit)
+
+
+def test_a_fit_whose_groups_bend_alike_survives(tmp_path):
+    """The bend has no column of its own, nor a label in the file."""
+    runs = crossed_ladder().query("arch == 'attention' and D > 5e8")
+    runs = runs.drop(columns=["family", "loss_se"])
+    law = bs.load_law("power_law").with_columns(x="N").varying({"A": ["corpus", "seed"]})
+    short = {"draws": 20, "warmup": 50, "chains": 2, "progress": False, "strict": False}
+    fit = bs.fit(law, runs, discrepancy="bend", **short)
+    assert any("bends alike" in note for note in fit.notes)
+    again = bs.load(bs.save(fit, tmp_path / "fit.nc"))
+    assert {"corpus", "seed", "group"} <= set(again.data["posterior"].coords)
+    at = {"N": 1e9, "corpus": "code", "seed": "0"}
+    np.testing.assert_allclose(
+        bs.predict(again, at).draws.to_numpy(),
+        bs.predict(fit, at).draws.to_numpy(),
+        rtol=5e-16,
+    )
 
 
 def test_damage_and_strangers_are_refused(small_fit, tmp_path):
