@@ -58,13 +58,14 @@ def hierarchical_mode(
     log_sd, corr = _fixed_hyper(structure)
     levels = model.arrays.levels
     population = np.mean(eta, axis=0)[free]
-    if few_runs(model) and SIGMA in structure.names:  # each group alone passes through its runs
+    alone = not (few_runs(model) and SIGMA in structure.names)
+    if not alone:  # each would pass through its runs, where scatter has no bottom: they start alike
         scale = free == structure.names.index(SIGMA)
         population[scale] = np.maximum(population, prior_mean)[scale]
     effects = []
     for f, factor in enumerate(structure.factors):
         varied = np.array(factor.varied)
-        deviation = eta[:, varied] - np.mean(eta[:, varied], axis=0)
+        deviation = alone * (eta[:, varied] - np.mean(eta[:, varied], axis=0))
         pinned = np.isin(varied, [i for i, _ in structure.pinned])
         deviation = np.where(pinned, eta[:, varied] - structure.base[varied], deviation)
         part = np.zeros((len(factor.levels), len(varied)))

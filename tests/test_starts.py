@@ -35,9 +35,9 @@ def starts(table: pd.DataFrame, noise: str | None = None):
 
 
 @pytest.mark.parametrize("noise", ["t", "normal"])
-@pytest.mark.parametrize("count", [3, 10, 20])
-def test_as_many_runs_as_parameters_leave_scatter_at_the_mode(count, noise):
-    model, found = starts(families(count, 3), noise)
+@pytest.mark.parametrize(("count", "floors"), [(3, 0.0), (10, 0.0), (20, 0.0), (200, 0.1)])
+def test_as_many_runs_as_parameters_leave_scatter_at_the_mode(count, floors, noise):
+    model, found = starts(families(count, 3, floors), noise)
     sigma = model.structure.names.index("sigma")
     place = model.structure.free.index(sigma)
     assert np.exp(found.modes[0].position.population[place]) > 0.002
