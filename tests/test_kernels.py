@@ -50,7 +50,8 @@ def test_a_function_that_sorts_is_compiled_all_the_same():
     x = np.linspace(-1.0, 1.0, 7)
     with x64():
         program = compile_small(looping(function), x)
-        assert ASKED not in program.as_text()
+        sorts = jax.__version_info__ < (0, 8, 1)  # XLA's kernels could; they can't since
+        assert (ASKED in program.as_text()) == (sorts and jax.default_backend() == "cpu")
         np.testing.assert_allclose(program(x), repeated(function, x), rtol=1e-12)
 
 
