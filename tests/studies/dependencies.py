@@ -30,7 +30,8 @@ FOUND = RESULTS / "dependencies.csv"
 CHECKOUT = HERE.parents[1]
 SLICE = (
     *("test_imports", "test_formula", "test_priors", "test_law", "test_runs", "test_bad_input"),
-    *("test_saved", "test_storage", "test_density", "test_diagnostics", "test_prediction"),
+    *("test_kernels", "test_saved", "test_storage", "test_density", "test_diagnostics"),
+    "test_prediction",
 )
 VERSIONS = """
 import json, platform
