@@ -259,11 +259,11 @@ def _put(config: str, rows: pd.DataFrame) -> None:
 
 
 def judge_part(config: str, first: int, before: int | None) -> None:
-    """Print the smallest p of the replicates from `first` on, up to `before`."""
+    """Print p of the replicates from `first` on, up to `before`, the smallest first."""
     judged = judge(config, read(ranks_file(config)).iloc[first:before])
     family = min(1.0, judged["p"].min() * len(judged))
     print(f"{config}: {judged['replicates'].max()} replicates, family p {family:.4f}")
-    print(judged.nsmallest(5, "p")[["quantity", "replicates", "p"]].to_string(index=False))
+    print(judged.sort_values("p")[["quantity", "replicates", "p"]].to_string(index=False))
 
 
 def priors(configs: list[str]) -> None:
