@@ -58,14 +58,14 @@ def hierarchical_mode(
     log_sd, corr = _fixed_hyper(structure)
     levels = model.arrays.levels
     population = np.mean(eta, axis=0)[free]
-    alone = not (few_runs(model) and SIGMA in structure.names)
-    if not alone:  # each would pass through its runs, where scatter has no bottom: they start alike
+    alike = few_runs(model) and SIGMA in structure.names
+    if alike:  # each group alone passes through its runs, where nothing holds scatter up
         scale = free == structure.names.index(SIGMA)
         population[scale] = np.maximum(population, prior_mean)[scale]
     effects = []
     for f, factor in enumerate(structure.factors):
         varied = np.array(factor.varied)
-        deviation = alone * (eta[:, varied] - np.mean(eta[:, varied], axis=0))
+        deviation = 0.0 if alike else eta[:, varied] - np.mean(eta[:, varied], axis=0)
         pinned = np.isin(varied, [i for i, _ in structure.pinned])
         deviation = np.where(pinned, eta[:, varied] - structure.base[varied], deviation)
         part = np.zeros((len(factor.levels), len(varied)))
