@@ -39,7 +39,9 @@ def group_terms(model: Model) -> Terms:
         key = (structure.key, moved.shape, inputs["mask"].shape)
         if key not in _TERMS:
             both = jax.value_and_grad(total, has_aux=True)
-            _TERMS[key] = compile_small(lambda w: w(both), moved, inputs, kernels=structure.kernels)
+            _TERMS[key] = compile_small(
+                lambda wrap: wrap(both), moved, inputs, kernels=structure.kernels, brief=True
+            )
         return _TERMS[key](moved, inputs)
 
     steps = DIFFERENCE * np.eye(structure.size)

@@ -19,7 +19,9 @@ _OPTIONS: tuple[dict[str, str | bool], ...] = (
     {"xla_cpu_multi_thread_eigen": False},
     {},
 )
-_LEVEL = "1"  # of LLVM's passes: those above take longer and make these programs no faster
+# Levels of LLVM's passes. Those above 1 take longer and make these programs no faster; the program
+# of a start, run a few hundred times, is done at level 0 before level 1 has compiled it.
+_LASTING, _BRIEF = "1", "0"
 
 
 def one_kernel(function: Callable) -> Callable:
@@ -48,15 +50,17 @@ def as_it_is(function: Callable) -> Callable:
     return function
 
 
-def _level() -> dict[str, str | bool]:
+def _level(brief: bool) -> dict[str, str | bool]:
     import jax
 
     if jax.config.read("jax_disable_most_optimizations"):
         return {}
-    return {"xla_backend_optimization_level": _LEVEL}
+    return {"xla_backend_optimization_level": _BRIEF if brief else _LASTING}
 
 
-def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: bool = True) -> Any:
+def compile_small(
+    build: Callable[[Wrap], Callable], *arguments: Any, kernels: bool = True, brief: bool = False
+) -> Any:
     """Compile ``build(wrap)`` for these arguments; `wrap` makes one kernel of a function, or not.
 
     Parameters
@@ -67,6 +71,8 @@ def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: b
         Trees of arrays of the shapes to compile for.
     kernels : bool
         Whether `wrap` makes kernels at all.
+    brief : bool
+        Whether it will run for less time than it takes to optimise.
     """
     import jax
 
@@ -76,7 +82,7 @@ def compile_small(build: Callable[[Wrap], Callable], *arguments: Any, kernels: b
         lowered = jax.jit(build(wrap)).lower(*arguments)
         for options in _OPTIONS:
             try:
-                return lowered.compile(compiler_options={**options, **_level()} or None)
+                return lowered.compile(compiler_options={**options, **_level(brief)} or None)
             except jax.errors.JaxRuntimeError:  # an option or a kernel that this XLA has not
                 continue
     raise RuntimeError("XLA compiles this program with no options")

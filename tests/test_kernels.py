@@ -32,13 +32,14 @@ def repeated(function, x):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="kernels are joined on a CPU only")
-def test_a_function_of_plain_arithmetic_becomes_one_kernel():
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_function_of_plain_arithmetic_becomes_one_kernel(brief):
     def function(x):
         return jnp.where(x > 0, jnp.log1p(x), jnp.sum(x)) - jnp.mean(jnp.exp(-x))
 
     x = np.linspace(-1.0, 1.0, 7)
     with x64():
-        program = compile_small(looping(function), x)
+        program = compile_small(looping(function), x, brief=brief)
         assert ASKED in program.as_text()
         np.testing.assert_allclose(program(x), repeated(function, x), rtol=1e-12)
 

@@ -110,15 +110,22 @@ def test_a_notebook_without_its_data_says_so_and_stops(
     assert changes[0](["no_such_name\n"]) == ["pass\n"]
 
 
-@pytest.mark.parametrize(("second", "status"), [("true", 0), ("false", 1)])
-def test_one_of_two_steps_side_by_side_fails_ci(checkout, tmp_path, second, status):
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        ("echo one", "true", 0),
+        ("echo one", "echo two; false; true", 1),
+        ("step 'within' fails; echo not here", "echo one", 1),
+    ],
+)
+def test_one_of_two_steps_side_by_side_fails_ci(checkout, tmp_path, first, second, status):
     script = (checkout / ".ci" / "run").read_text(encoding="utf-8")
     parts = [re.search(rf"^{name}\(\) {{.*?^}}$", script, re.M | re.S) for name in SIDE_BY_SIDE]
     program = "\n".join(
         [
             f"set -euo pipefail; scratch={tmp_path}; table=$scratch/steps.txt",
             *(part.group() for part in parts if part),
-            f"first() {{ echo one; }}; second() {{ {second}; }}",
+            f"first() {{ {first}; }}; second() {{ {second}; }}; fails() {{ false; true; }}",
             "side_by_side 'the first' first 'the second' second",
             "echo further",
         ]
@@ -126,14 +133,19 @@ def test_one_of_two_steps_side_by_side_fails_ci(checkout, tmp_path, second, stat
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
     assert "one" in done.stdout and ("further" in done.stdout) is (status == 0)
+    assert "not here" not in done.stdout
     assert ("FAILED" in (tmp_path / "steps.txt").read_text()) is (status == 1)
 
 
 def test_ci_runs_notebooks_pages_and_docstrings(checkout):
     script = (checkout / ".ci" / "run").read_text(encoding="utf-8")
     assert "--nbmake" in script and "notebooks" in script
-    assert re.search(r"^step 'tests, as the README says' tests$", script, re.M)
-    assert re.search(r"^side_by_side 'notebooks' notebooks 'trust: [^']+' trust$", script, re.M)
+    assert re.search(r"^side_by_side .* 'tests, as the README says' tests$", script, re.M)
+    assert re.search(r"^side_by_side '[^']+' rest 'notebooks' notebooks$", script, re.M)
+    rest = re.search(r"^rest\(\) {.*?^}$", script, re.M | re.S)
+    assert rest
+    for name in ("trust", "site", "package", "installed", "demo"):
+        assert re.search(rf"^    step '[^']+' {name}$", rest.group(), re.M)
     for notebook in (checkout / "notebooks").glob("*.ipynb"):
         source = notebook.read_text(encoding="utf-8")
         assert "raises-exception" not in source and "skip-execution" not in source
