@@ -20,6 +20,7 @@ from bayescale.effort import check_limit, limited, memory_to_fit, require_memory
 from bayescale.errors import BayescaleError, ConvergenceError
 from bayescale.framing import Framed, frame
 from bayescale.geometry import unwhiten
+from bayescale.interruptions import interruptible
 from bayescale.law import Law
 from bayescale.model import Model, Structure
 from bayescale.posterior_tree import posterior_tree
@@ -157,6 +158,7 @@ class Fit:
         )
 
 
+@interruptible()
 def fit(
     law: Law,
     runs: Runs | pd.DataFrame,

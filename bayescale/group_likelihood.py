@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayescale.density import cell_log_likelihood
+from bayescale.interruptions import stop_if_interrupted
 from bayescale.kernels import compile_small
 from bayescale.model import Model
 from bayescale.precision import x64
@@ -48,6 +49,7 @@ def group_terms(model: Model) -> Terms:
     moves = np.concatenate([np.zeros((1, structure.size)), steps, -steps])
 
     def call(eta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        stop_if_interrupted()
         moved = eta + moves.reshape(len(moves), *[1] * (eta.ndim - 1), structure.size)
         with x64():
             (_, value), gradient = compiled(moved)

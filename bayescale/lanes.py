@@ -20,13 +20,13 @@ import numpy as np
 
 from bayescale import nuts
 from bayescale.adaptation import plan
+from bayescale.interruptions import Interrupted, stop_if_interrupted
 from bayescale.model import Structure
 from bayescale.precision import x64
 from bayescale.quick_convergence import Convergence, quick_convergence
 from bayescale.sampling import (
     ENDED,
     FIRST_STEP,
-    Interrupted,
     Sampled,
     chance,
     cores,
@@ -158,6 +158,7 @@ def sample_many(
                 return
         finally:
             source.stopped.set()
+    stop_if_interrupted()
     for future in futures:  # the first fault, not the interruption that it caused elsewhere
         if not isinstance(future.exception(), Interrupted | None):
             future.result()
@@ -215,6 +216,7 @@ class _Shared:
 
     def check(self) -> None:
         """End this thread where another one has failed or the user interrupted."""
+        stop_if_interrupted()
         if self.stopped.is_set():
             raise Interrupted("sampling interrupted")
 

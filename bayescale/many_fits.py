@@ -29,6 +29,7 @@ from bayescale.fitting import (
     sampled_again,
 )
 from bayescale.framing import Framed, frame
+from bayescale.interruptions import interruptible
 from bayescale.lanes import Problem, Stop, sample_many
 from bayescale.law import Law
 from bayescale.model import Arrays, Model, padded
@@ -123,6 +124,7 @@ class ManyFits(Sequence[Fit]):
         return f"<{len(self)} fits, {ok} converged; see table>"
 
 
+@interruptible()
 def fit_many(
     law: Law,
     runs: Sequence[Runs | pd.DataFrame],

@@ -20,6 +20,7 @@ from bayescale import nuts
 from bayescale.adaptation import Plan, plan
 from bayescale.density import log_likelihood, log_prior
 from bayescale.geometry import unwhiten
+from bayescale.interruptions import Interrupted, stop_if_interrupted
 from bayescale.kernels import Wrap, compile_small
 from bayescale.model import Structure
 from bayescale.potential import potential
@@ -61,10 +62,6 @@ class Sampled:
 
 
 Ended = tuple[np.ndarray, np.ndarray]  # of a chain's draws: positions (draw, size) and numbers
-
-
-class Interrupted(KeyboardInterrupt):
-    """Sampling was interrupted; nothing was kept."""
 
 
 _PROGRAMS: dict[tuple, Any] = {}
@@ -213,6 +210,7 @@ def sample(
                 structure, inputs, TOGETHER, shared=True, schedule=schedule, worker=worker
             )
             while np.min(done) < wanted:
+                stop_if_interrupted()
                 if stop.is_set():
                     raise Interrupted("sampling interrupted")
                 state, turns = run(state, chance(generators, size), inputs, schedule)

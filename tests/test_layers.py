@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayescale"
 
 # Each module may import from its own line and from the lines above it.
 LAYERS = """
-errors precision progress display files
+errors interruptions precision progress display files
 configuration functions roots
 grammar
 latex formula priors prior_table conditions

@@ -18,6 +18,7 @@ from bayescale.cli.plans import next_command
 from bayescale.cli.reports import COMPLETE, completion, report
 from bayescale.cli.starting import init, read
 from bayescale.errors import BayescaleError, ConvergenceError
+from bayescale.interruptions import Interrupted, interruptible
 
 REFUSED = 1  # the diagnostics refuse the answer
 BAD_INPUT = 2
@@ -72,12 +73,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     try:
-        outcome = program.main(
-            args=None if argv is None else list(argv), prog_name="bayescale", standalone_mode=False
-        )
-        sys.stdout.flush()
+        with interruptible():
+            words = None if argv is None else list(argv)
+            outcome = program.main(args=words, prog_name="bayescale", standalone_mode=False)
+            sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
-    except click.Abort:
+    except (click.Abort, Interrupted):
         say(f"bayescale: interrupted; {what_was_written()}")
         return INTERRUPTED
     except click.ClickException as error:

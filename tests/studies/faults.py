@@ -2,6 +2,7 @@
 
     python tests/studies/faults.py kill fit|many|backtest [--times 34] [--minutes 5]
     python tests/studies/faults.py kill write [--times 100]
+    python tests/studies/faults.py kill interrupt [--times 40]
     python tests/studies/faults.py disk
     python tests/studies/faults.py shut
     python tests/studies/faults.py two
@@ -11,9 +12,11 @@ Results stand in `results/faults.csv`, a row a trial; `kill` goes on where it st
 
 kill: SIGKILL at a moment drawn uniformly from the length of an undisturbed run. Afterwards the
 named file is the old one to the bit or the new one whole; a store holds whole problems only, and
-the next run with it gives the undisturbed run's bits. `write` aims at the writing itself. disk: a
-file system of a few blocks, and a limit on the size of files. shut: a folder and a home that can't
-be written. two: two processes write one file, and share one store.
+the next run with it gives the undisturbed run's bits. `write` aims at the writing itself;
+`interrupt` is SIGINT, as from Ctrl-C, in the first seconds of a fit that would take hours: it ends,
+and the named file is the old one. disk: a file system of a few blocks, and a limit on the size of
+files. shut: a folder and a home that can't be written. two: two processes write one file, and share
+one store.
 """
 
 from __future__ import annotations
@@ -212,23 +215,58 @@ def kill_write(folder: Path, trials: range, rng: random.Random, deadline: float)
         note([_row("kill write", trial, at, f"a whole file{_parts(folder)}", ok)])
 
 
-KILLS: dict[str, Callable[[Path, range, random.Random, float], None]] = {
-    "fit": kill_fit,
-    "many": kill_many,
-    "backtest": kill_backtest,
-    "write": kill_write,
+FIRST, ENDS = 8.0, 60.0  # seconds: imports, starts, compiling and sampling; and to end in
+
+
+def interrupt(folder: Path, trials: range, rng: random.Random, deadline: float) -> None:
+    runs = runs_table(folder)
+    out = folder / "fit.nc"
+    command = [*PYTHON, "fit", runs.name, "--law", "power_law", "--draws", "1000000"]
+    for trial in trials:
+        if time.perf_counter() > deadline:
+            return
+        shutil.copy(OLD, out)
+        at = rng.uniform(0.0, FIRST)
+        cold = {**os.environ, "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(dir=folder)}
+        child = subprocess.Popen(
+            [*command, "--out", out.name], cwd=folder, env=cold, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, preexec_fn=_heeds_interrupts,
+        )  # fmt: skip
+        time.sleep(at)
+        child.send_signal(signal.SIGINT)
+        try:
+            _, said = child.communicate(timeout=ENDS)
+            told = "told" if "nothing was written" in said else "not told"
+            left = f"status {child.returncode}, {told}"
+            ended = child.returncode != 0
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            left, ended = f"still running {ENDS:.0f} s later", False
+        same = out.read_bytes() == OLD.read_bytes()
+        note([_row("interrupt fit", trial, at, left + _parts(folder), ended and same)])
+
+
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores them
+
+
+KILLS: dict[str, tuple[str, Callable[[Path, range, random.Random, float], None]]] = {
+    "fit": ("kill fit", kill_fit),
+    "many": ("kill fit_many", kill_many),
+    "backtest": ("kill backtest", kill_backtest),
+    "write": ("kill write", kill_write),
+    "interrupt": ("interrupt fit", interrupt),
 }
 
 
 def kill(what: str, times: int, minutes: float) -> None:
     table = read(FOUND)
-    label = {"fit": "kill fit", "many": "kill fit_many", "backtest": "kill backtest"}.get(
-        what, "kill write"
-    )
+    label, ends = KILLS[what]
     done = int((table["fault"] == label).sum()) if len(table) else 0
     with tempfile.TemporaryDirectory() as name:
         deadline = time.perf_counter() + 60 * minutes
-        KILLS[what](Path(name), range(done, times), random.Random(f"{what} {done}"), deadline)
+        ends(Path(name), range(done, times), random.Random(f"{what} {done}"), deadline)
 
 
 # --- full, shut, shared -------------------------------------------------------------------------
