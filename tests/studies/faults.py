@@ -340,6 +340,7 @@ def disk() -> None:
             for _, _, out in made:
                 out.write_bytes(b"old")
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            sys.dont_write_bytecode = True  # of a late import Python would leave half a file
             rows = []
             for what, work, out in made:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
