@@ -17,7 +17,7 @@ _ASKED = threading.Event()
 
 
 class Interrupted(KeyboardInterrupt):
-    """Sampling was interrupted; nothing was kept."""
+    """The user interrupted; what was being done ends unfinished."""
 
 
 def _remember(number: int, frame: FrameType | None) -> None:

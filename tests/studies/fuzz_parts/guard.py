@@ -87,7 +87,7 @@ def watched(*allowed: Path) -> Iterator[list[str]]:
         sys.addaudithook(_watch)  # can't be taken away again: it sleeps while `_seen` is None
         _installed = True
     cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", os.devnull)  # its folder is named to us
-    compiling, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # of what is imported late
+    compiling, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # else late imports write
     _seen, _allowed = [], (*(os.path.abspath(a) for a in allowed), os.devnull, cache)
     try:
         yield _seen
