@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
@@ -12,10 +10,8 @@ from bayescale.fitting import Fit
 from bayescale.measured import Coverage, measured_coverage
 from bayescale.model import FEW_LEVELS
 from bayescale.predictive_draws import trials_of
+from bayescale.symptoms import untold_floor
 from bayescale.targets import group_labels
-
-if TYPE_CHECKING:
-    pass
 
 
 def percent(prob: float) -> str:
@@ -56,6 +52,7 @@ def warnings_of(
     chains = fit.chains if isinstance(fit, Average) else fit.settings.chains
     said.append(_monte_carlo_warnings(chains, draws, level))
     said += [_narrow_warnings(one, beyond, level) for one in each]
+    said.append(floor_warnings(fit, beyond))
     return list(dict.fromkeys(warning for some in said for warning in some))
 
 
@@ -119,6 +116,13 @@ def _narrow_warnings(fit: Fit, decades: np.ndarray, level: float) -> list[str]:
             if told is not None and told.fails
         )
     )
+
+
+def floor_warnings(fit: Fit | Average, decades: np.ndarray) -> list[str]:
+    """Name the floors that the data don't tell, where targets lie beyond the runs."""
+    each = fit.fits.values() if isinstance(fit, Average) else [fit]
+    floors = [untold_floor(one) for one in each] if np.any(decades > 0) else []
+    return list(dict.fromkeys(floor for floor in floors if floor is not None))
 
 
 def sentences_of(

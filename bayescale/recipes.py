@@ -15,6 +15,7 @@ from bayescale import scoring, what_changes
 from bayescale.arms import FREE, Arm, Costs, cost_notes
 from bayescale.costs import Cost
 from bayescale.frontiers import Frontier, crossover, multiplier
+from bayescale.prediction_words import floor_warnings
 from bayescale.recipe_curves import Along, chances, keeping, over_scale, stoppable
 from bayescale.recipe_questions import (
     ask_recipes,
@@ -23,6 +24,7 @@ from bayescale.recipe_questions import (
     recipe_surfaces,
 )
 from bayescale.surfaces import Surface, bent, reached, trace
+from bayescale.targets import decades_beyond
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -153,6 +155,7 @@ def compare_recipes(
         cost=cost,
         seed=seed,
         reweightings=what_changes.reweightings,
+        warnings_of=lambda targets: floor_warnings(fit, decades_beyond(fit, targets)),
     )
 
 
@@ -166,6 +169,7 @@ def compare_with(
     cost: Costs | None = None,
     seed: int = 0,
     reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
+    warnings_of: Callable[[pd.DataFrame], list[str]] = lambda targets: [],
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
     question = ask_recipes(parameter_draws, fit, by, at, cost)
@@ -176,6 +180,7 @@ def compare_with(
     asked = asked.assign(recipe=[arm.name for arm in arms])
     table = table.merge(asked, on="recipe", validate="one_to_one")
     notes = cost_notes(arms) if cost is None else ()
+    notes = (*notes, *warnings_of(targets))
     changes = None
     if reweightings is not None:
         changes = _changes(draws, [arm.name for arm in arms], table, reweightings(fit))

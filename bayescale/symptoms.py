@@ -95,8 +95,8 @@ def too_few_runs(fit: Fit) -> str | None:
     return None
 
 
-def untold_floor(fit: Fit) -> str | None:
-    """A floor whose posterior is nearly as wide as its prior: far predictions rest on the prior."""
+def floor_widths(fit: Fit) -> tuple[str, float, float] | None:
+    """The floor's name and the sds of its log, after the data and before, if the law has one."""
     structure = fit.model.structure
     trade = structure.trade
     if trade is None or trade[0] not in structure.free:
@@ -111,10 +111,19 @@ def untold_floor(fit: Fit) -> str | None:
 
     prior = spread(parameter.prior.quantile([0.16, 0.84]))
     after = spread(np.quantile(posterior[parameter.name].to_numpy(), [0.16, 0.84]))
+    return parameter.name, after, prior
+
+
+def untold_floor(fit: Fit) -> str | None:
+    """A floor whose posterior is nearly as wide as its prior: far predictions rest on the prior."""
+    widths = floor_widths(fit)
+    if widths is None:
+        return None
+    name, after, prior = widths
     if not after > UNTOLD * prior:
         return None
     return (
-        f"the data don't tell the floor {parameter.name}: its posterior is nearly as wide as its"
+        f"the data don't tell the floor {name}: its posterior is nearly as wide as its"
         f" prior ({after:.2f} and {prior:.2f} in log), and predictions far beyond the data rest on"
         f" it; add runs over more decades, or a prior from elsewhere (prior=)"
     )

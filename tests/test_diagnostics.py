@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayescale as bs
@@ -131,16 +132,34 @@ def test_fewer_runs_than_parameters_are_named_where_chains_are_bad(small_fit):
 
 
 def test_a_floor_as_wide_as_its_prior_is_named(small_fit):
-    """Two families over two decades tell the floor; a posterior as wide as the prior does not."""
-    assert not any("don't tell the floor" in w for w in bs.diagnose(small_fit).warnings)
+    """Two families over two decades tell the floor; a posterior as wide as the prior does not.
+
+    Every answer beyond the runs says so, too.
+    """
+    largest = {name: float(small_fit.runs.table[name].max()) for name in ("N", "D")}
+    inside, beyond = [{k: f * v for k, v in largest.items()} for f in (0.5, 10.0)]
+
+    def said(fit, at):
+        family = fit.runs.table["family"].iloc[0]
+        yield bs.predict(fit, pd.DataFrame([{**at, "family": family}])).warnings
+        yield bs.compare_recipes(fit, by="family", at=at).notes
+        yield bs.allocate(fit, C=6 * at["N"] * at["D"], at={"family": family}).loss.warnings
+
+    def names(words):
+        return any("don't tell the floor E" in word and "prior=" in word for word in words)
+
+    assert not names(bs.diagnose(small_fit).warnings)
+    assert not any(names(words) for words in said(small_fit, beyond))
 
     def blur(data):
         values = data["posterior"]["E"].values
         rng = np.random.default_rng(0)
         values[:] = values.mean() * np.exp(0.4 * rng.standard_normal(values.shape))
 
-    blurred = bs.diagnose(altered(small_fit, blur))
-    assert any("don't tell the floor E" in w and "prior=" in w for w in blurred.warnings)
+    blurred = altered(small_fit, blur)
+    assert names(bs.diagnose(blurred).warnings)
+    assert all(names(words) for words in said(blurred, beyond))
+    assert not any(names(words) for words in said(blurred, inside))
 
 
 def test_nouns_print_in_a_line(small_fit):

@@ -2,6 +2,7 @@
 
     python tests/studies/sick.py run [--case NAME ...] [--minutes 5]
     python tests/studies/sick.py healthy [--of prior ladders bent] [--law NAME] [--fits 200]
+    python tests/studies/sick.py floors [--minutes 5]
     python tests/studies/sick.py summary
 
 `run` fits each sick case without `strict`, asks `diagnose`, saves the fit, and asks the command
@@ -12,6 +13,10 @@ many truths are such that the data don't tell the floor, and of ladders about pu
 by laws taken as true and by ones that may bend, the default (`bent`). What was refused is fitted
 once more by `fit`, and refusals of that are counted, too. Results stand in `results/sick.csv`;
 ladders' fits wait in a temporary folder until all are there.
+
+`floors` says in `results/floors.csv` of every split of the backtests whether the runs tell the
+floor, by fits that take the law as true (100 draws a chain), and which share of the targets the
+95% intervals of the default fits held (`backtests_bend.csv`). Finished data sets are not run again.
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 from record import RESULTS, code, provenance, read, without, write  # noqa: E402
 
 FOUND = RESULTS / "sick.csv"
+FLOORS = RESULTS / "floors.csv"
+BACKTESTS = RESULTS / "backtests_bend.csv"
 LADDERS = 200
 LAWS = ("power_law", "chinchilla")
 
@@ -302,6 +309,54 @@ def _ladder(name: str, seed: int) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def floors(minutes: float) -> None:
+    """Whether the runs of each split tell the floor, and what intervals held."""
+    from backtest_parts.suite import splits
+
+    import bayescale as bs
+    from bayescale.symptoms import floor_widths, untold_floor
+
+    began = perf_counter()
+    held = read(BACKTESTS).set_index("split")["coverage_95"]
+    chosen: dict[tuple[str, str], list[Any]] = {}
+    for split in splits():
+        if split.name in held.index:
+            chosen.setdefault((split.dataset, split.law), []).append(split)
+    for (dataset, law), some in chosen.items():
+        done = read(FLOORS)
+        if len(done) and ((done["dataset"] == dataset) & (done["law"] == law)).any():
+            continue
+        if perf_counter() - began > 60 * minutes:
+            return
+        tables = [split.train for split in some]
+        many = bs.fit_many(
+            bs.load_law(law), tables, discrepancy="none", max_draws=100, progress=False
+        )
+        rows = []
+        for i, split in enumerate(some):
+            widths = floor_widths(many[i])
+            if widths is None:
+                continue
+            _, after, prior = widths
+            untold = untold_floor(many[i]) is not None
+            told = {
+                "dataset": dataset,
+                "law": law,
+                "split": split.name,
+                "n_train": len(split.train),
+            }
+            told |= {"after": after, "prior": prior, "untold": untold}
+            rows.append(told | {"held_95": held[split.name], **provenance(0)})
+        write(FLOORS, pd.concat([done, pd.DataFrame(rows)], ignore_index=True))
+        print(f"{dataset}, {law}: {sum(r['untold'] for r in rows)} of {len(rows)}", flush=True)
+
+
+def of_floors() -> pd.DataFrame:
+    """Splits whose runs tell the floor and those whose don't: how many, and what was held."""
+    groups = read(FLOORS).groupby(["law", "untold"])
+    return groups.agg(splits=("split", "size"), held_95=("held_95", "mean")).reset_index()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -315,6 +370,7 @@ def main() -> None:
     counting.add_argument("--of", nargs="+", choices=kinds, default=["prior"])
     counting.add_argument("--law", nargs="+", choices=LAWS, default=LAWS)
     counting.add_argument("--fits", type=int, default=LADDERS)
+    commands.add_parser("floors").add_argument("--minutes", type=float, default=5.0)
     commands.add_parser("summary")
     given = parser.parse_args()
     if given.command == "run":
@@ -322,7 +378,11 @@ def main() -> None:
     elif given.command == "healthy":
         for of in given.of:
             healthy(of, given.law, given.fits)
+    elif given.command == "floors":
+        floors(given.minutes)
     else:
+        if len(read(FLOORS)):
+            print(of_floors().to_string())
         print(read(FOUND).drop(columns=["command", "versions"]).to_string())
 
 
