@@ -311,44 +311,34 @@ def _ladder(name: str, seed: int) -> pd.DataFrame:
 
 def floors(minutes: float) -> None:
     """Whether the runs of each split tell the floor, and what intervals held."""
+    from backtest_parts.methods import fits_of
     from backtest_parts.suite import splits
 
-    import bayescale as bs
     from bayescale.symptoms import floor_widths, untold_floor
 
     began = perf_counter()
     held = read(BACKTESTS).set_index("split")["coverage_95"]
-    chosen: dict[tuple[str, str], list[Any]] = {}
+    chosen: dict[str, list[Any]] = {}
     for split in splits():
         if split.name in held.index:
-            chosen.setdefault((split.dataset, split.law), []).append(split)
-    for (dataset, law), some in chosen.items():
+            chosen.setdefault(split.dataset, []).append(split)
+    for dataset, some in chosen.items():
         done = read(FLOORS)
-        if len(done) and ((done["dataset"] == dataset) & (done["law"] == law)).any():
+        if len(done) and (done["dataset"] == dataset).any():
             continue
         if perf_counter() - began > 60 * minutes:
             return
-        tables = [split.train for split in some]
-        many = bs.fit_many(
-            bs.load_law(law), tables, discrepancy="none", max_draws=100, progress=False
-        )
         rows = []
-        for i, split in enumerate(some):
-            widths = floor_widths(many[i])
+        for split, fit, about in fits_of(some, discrepancy="none", max_draws=100, progress=False):
+            widths = floor_widths(fit)
             if widths is None:
                 continue
-            _, after, prior = widths
-            untold = untold_floor(many[i]) is not None
-            told = {
-                "dataset": dataset,
-                "law": law,
-                "split": split.name,
-                "n_train": len(split.train),
-            }
-            told |= {"after": after, "prior": prior, "untold": untold}
-            rows.append(told | {"held_95": held[split.name], **provenance(0)})
+            row = {"dataset": dataset, "split": split.name, "law": about["law"]}
+            row |= dict(zip(("floor", "after", "prior"), widths, strict=True))
+            row |= {"untold": untold_floor(fit) is not None, "held_95": held[split.name]}
+            rows.append(row | {"n_train": len(split.train), **provenance(0)})
         write(FLOORS, pd.concat([done, pd.DataFrame(rows)], ignore_index=True))
-        print(f"{dataset}, {law}: {sum(r['untold'] for r in rows)} of {len(rows)}", flush=True)
+        print(f"{dataset}: {sum(row['untold'] for row in rows)} of {len(rows)}", flush=True)
 
 
 def of_floors() -> pd.DataFrame:
