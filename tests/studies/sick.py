@@ -343,7 +343,7 @@ def floors(minutes: float) -> None:
 
 def of_floors() -> pd.DataFrame:
     """Splits whose runs tell the floor and those whose don't: how many, and what was held."""
-    groups = read(FLOORS).groupby(["law", "untold"])
+    groups = read(FLOORS).groupby(["law", "untold", "dataset"])
     return groups.agg(splits=("split", "size"), held_95=("held_95", "mean")).reset_index()
 
 
