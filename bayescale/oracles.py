@@ -23,6 +23,7 @@ from bayescale.schedule_columns import columns_at
 
 _BUDGETED = ("N_opt", "D_opt", "N_opt_exponent")
 _SEARCHED = ("argmin", "argmax", "lowest", "crossing", "solution")
+_GRID = 200  # places along the logarithm of a column, between which a change of sign is looked for
 
 Loss = Callable[..., np.ndarray]  # the law at one published set, of columns
 Losses = Callable[[str], Loss]  # by the name of the set
@@ -235,11 +236,13 @@ def _solution(check: Check, losses: Losses) -> float:
 
 
 def _root(check: Check, difference: Callable[[np.ndarray], np.ndarray]) -> float:
-    low, high = np.log(check.within)
-    found = float(roots(difference, low, high, points=200))
-    if np.isnan(found):
+    grid = np.linspace(*np.log(check.within), _GRID)
+    side = np.sign(difference(grid))  # all at once: each may be the root of an equation itself
+    crossed = np.flatnonzero((side[:-1] * side[1:] <= 0) & (side[:-1] != 0))
+    if not crossed.size:
         raise LawError(f"check {check.label}: no such place lies within the range")
-    return float(np.exp(found))
+    cell = grid[crossed[0]], grid[crossed[0] + 1]
+    return float(np.exp(roots(difference, *cell, points=2)))
 
 
 def _measure(check: Check, losses: Losses) -> float:
