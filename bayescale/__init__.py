@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same table as `_HOME`, for editors and type checkers
     from bayescale.errors import DataError as DataError
     from bayescale.errors import FormulaError as FormulaError
     from bayescale.errors import LawError as LawError
+    from bayescale.errors import UnsettledError as UnsettledError
     from bayescale.fitting import Fit as Fit
     from bayescale.fitting import fit as fit
     from bayescale.formula_laws import law_from_formula as law_from_formula
@@ -95,7 +96,14 @@ _CONTENTS = {  # module: the public names that live there
     "effects": ("conditional_effects",),
     "elicitation": ("elicit",),
     "elpd_tables": ("loo_compare",),
-    "errors": ("BayescaleError", "ConvergenceError", "DataError", "FormulaError", "LawError"),
+    "errors": (
+        "BayescaleError",
+        "ConvergenceError",
+        "DataError",
+        "FormulaError",
+        "LawError",
+        "UnsettledError",
+    ),
     "fitting": ("Fit", "fit"),
     "formula_laws": ("law_from_formula",),
     "hypotheses": ("hypothesis",),

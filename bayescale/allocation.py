@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import what_changes
+from bayescale import floor_priors, what_changes
 from bayescale.budgets import Utility, choose_size, judge_of, plan_budget
 from bayescale.costs import (
     Cost,
@@ -22,6 +22,7 @@ from bayescale.costs import (
 )
 from bayescale.errors import DataError, LawError
 from bayescale.surfaces import GroupSurface, at_budget, search_range
+from bayescale.what_changes import Index
 
 if TYPE_CHECKING:
     from bayescale.fitting import Fit
@@ -58,6 +59,8 @@ class Allocation:
         Of the budget.
     sensitivities : pandas.DataFrame or None
         What would change the choice: see `bayescale.what_changes`.
+    unsettled : str or None
+        Why the choice would have been refused, where `force` was given.
     loss : Prediction
         Of the law's value at the choice.
     p_no_interior : float
@@ -85,6 +88,7 @@ class Allocation:
     p_target: float = float("nan")
     unit: str = "FLOP"
     sensitivities: pd.DataFrame | None = None
+    unsettled: str | None = None
 
     @property
     def waste_flops(self) -> float:
@@ -123,6 +127,7 @@ def allocate(
     utility: str | Utility = "mean",
     at: Mapping[str, Any] | None = None,
     target: float | None = None,
+    force: bool = False,
 ) -> Allocation:
     """Split a compute budget between parameters and tokens.
 
@@ -152,6 +157,8 @@ def allocate(
         Group labels, such as ``{"family": "dense"}``, and values of the law's other variables.
     target
         Loss to be reached.
+    force
+        Choose although the choice rests on a prior; `unsettled` then says so.
 
     Returns
     -------
@@ -159,6 +166,9 @@ def allocate(
 
     Raises
     ------
+    UnsettledError
+        If the data don't tell the law's floor and, had its prior lain one sd elsewhere, another
+        split would have been chosen and this one lost more than `tolerance`; unless `force`.
     LawError
         If the law isn't one of both N and D.
     DataError
@@ -189,6 +199,8 @@ def allocate(
         at=at,
         target=target,
         reweightings=what_changes.reweightings,
+        shifts=floor_priors.shifted_floors,
+        force=force,
     )
 
 
@@ -204,6 +216,8 @@ def allocate_with(
     at: Mapping[str, Any] | None = None,
     target: float | None = None,
     reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
+    shifts: Callable[[Fit, pd.DataFrame], Sequence[what_changes.Reweighting]] | None = None,
+    force: bool = False,
 ) -> Allocation:
     """Allocate with given functions for draws and predictions; see `allocate`."""
     for name, value in (("C", C), ("tolerance", tolerance)):
@@ -220,20 +234,32 @@ def allocate_with(
     if cost is not None:
         point["C"] = float(training_flops(training, plan.N, plan.D))
         point |= {k: float(v) for k, v in further_columns(training, plan.N, plan.D).items()}
+    judge = judge_of(utility, target)
+    low, high = search_range(C, whole)
+
+    def again(index: Index) -> tuple[float, float]:
+        """Log N that some draws would choose, and what the plan's N would lose by them."""
+        some = {name: values[index] for name, values in params.items()}
+        losses = at_budget(surface_of(fit.law, some, where, training), whole, float(C))
+        other = float(choose_size(losses, judge, low, high).x[0])
+        each = losses(np.array([[np.log(plan.N), other]]))
+        return other, float(np.mean(each[:, 0] - each[:, 1]))
+
+    def otherwise(index: Index) -> tuple[str, float]:
+        log_n, lost = again(index)
+        return f"N = {np.exp(log_n):.3g}", lost
+
+    moved = [] if shifts is None else shifts(straight(fit), pd.DataFrame([point]))
+    unsettled = floor_priors.unsettled(moved, otherwise, f"N = {plan.N:.3g}", tolerance)
+    forced = floor_priors.settle(unsettled, force, fit)
     loss = predict(fit, pd.DataFrame([point]), kind="mean")
     notes = plan.notes if cost is not None else (*plan.notes, *_other_cost(fit.runs.table))
     sensitivities = None
     if reweightings is not None:
-        judge = judge_of(utility, target)
-        low, high = search_range(C, whole)
-
-        def again(index: NDArray[np.intp]) -> float:
-            some = {name: values[index] for name, values in params.items()}
-            losses = at_budget(surface_of(fit.law, some, where, training), whole, float(C))
-            return float(np.exp(choose_size(losses, judge, low, high).x[0]))
-
-        changes = reweightings(straight(fit))
-        sensitivities = what_changes.changed_answers(again, plan.N, changes, "N")
+        changes = [*reweightings(straight(fit)), *moved]
+        sensitivities = what_changes.changed_answers(
+            lambda index: float(np.exp(again(index)[0])), plan.N, changes, "N"
+        )
     return Allocation(
         C=float(C),
         N=plan.N,
@@ -246,11 +272,12 @@ def allocate_with(
         p_no_interior=plan.p_no_interior,
         curve=plan.curve,
         tolerance=float(tolerance),
-        notes=notes,
+        notes=(*forced, *notes),
         waste=plan.waste,
         p_target=plan.p_target if target is None else _chance(loss, target),
         unit=unit_of(whole),
         sensitivities=sensitivities,
+        unsettled=unsettled,
     )
 
 

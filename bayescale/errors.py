@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayescale.averages import Average
     from bayescale.fitting import Fit
 
 
@@ -45,9 +46,13 @@ class DataError(BayescaleError):
 class ConvergenceError(BayescaleError):
     """Diagnostics refuse the fit; it is kept in `fit` for inspection."""
 
-    def __init__(self, message: str, fit: Fit | None = None) -> None:
+    def __init__(self, message: str, fit: Fit | Average | None = None) -> None:
         self.fit = fit
         super().__init__(message)
+
+
+class UnsettledError(ConvergenceError):
+    """The fit is sound, and a decision rests on what no data tell; the fit is kept in `fit`."""
 
 
 @contextmanager

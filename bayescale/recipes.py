@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayescale import scoring, what_changes
+from bayescale import floor_priors, scoring, what_changes
 from bayescale.arms import FREE, Arm, Costs, cost_notes
 from bayescale.costs import Cost
 from bayescale.frontiers import Frontier, crossover, multiplier
@@ -67,6 +67,8 @@ class RecipeComparison:
         What would change the leader's chance of being best: see `bayescale.what_changes`.
     kind : str
     notes : tuple of str
+    unsettled : str or None
+        Why the leader would have been refused, where ``force`` was given.
     """
 
     table: pd.DataFrame
@@ -76,6 +78,7 @@ class RecipeComparison:
     notes: tuple[str, ...] = ()
     curve: pd.DataFrame | None = None
     sensitivities: pd.DataFrame | None = None
+    unsettled: str | None = None
 
     def stoppable(self, tolerance: float = 0.001) -> list[str]:
         """Recipes on which no more runs need to be spent; `recipe_curves.stoppable`."""
@@ -104,6 +107,8 @@ def compare_recipes(
     kind: str = "mean",
     cost: Costs | None = None,
     seed: int = 0,
+    tolerance: float = 0.005,
+    force: bool = False,
 ) -> RecipeComparison:
     """Compare recipes at one budget, or at one N and D.
 
@@ -126,6 +131,10 @@ def compare_recipes(
         One cost, or one a recipe; without it the C of each recipe's own rows.
     seed
         Of the new runs' deviations.
+    tolerance
+        Loss, in its unit, that is not worth a refusal.
+    force
+        Compare although the leader leads by a prior; `unsettled` then says so.
 
     Returns
     -------
@@ -133,6 +142,9 @@ def compare_recipes(
 
     Raises
     ------
+    UnsettledError
+        If the data don't tell the law's floor and, had its prior lain one sd elsewhere, another
+        recipe would be expected to be better by more than `tolerance`; unless `force`.
     DataError
         If the recipes can't be told apart or aren't alone in what differs: several corpora,
         several groups a recipe, losses from different evaluation sets.
@@ -156,6 +168,9 @@ def compare_recipes(
         seed=seed,
         reweightings=what_changes.reweightings,
         warnings_of=lambda targets: floor_warnings(fit, decades_beyond(fit, targets)),
+        shifts=floor_priors.shifted_floors,
+        tolerance=tolerance,
+        force=force,
     )
 
 
@@ -170,25 +185,40 @@ def compare_with(
     seed: int = 0,
     reweightings: Callable[[Fit], Sequence[what_changes.Reweighting]] | None = None,
     warnings_of: Callable[[pd.DataFrame], list[str]] = lambda targets: [],
+    shifts: Callable[[Fit, pd.DataFrame], Sequence[what_changes.Reweighting]] | None = None,
+    tolerance: float = 0.005,
+    force: bool = False,
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
     question = ask_recipes(parameter_draws, fit, by, at, cost)
     arms, targets, params = question.arms, question.targets, question.params
     draws = loss_draws(fit, targets, kind=kind, seed=seed)
-    table = rank(draws, [arm.name for arm in arms])
+    names = [arm.name for arm in arms]
+    table = rank(draws, names)
+    leader = names.index(table["recipe"].iloc[0])
+    moved = [] if shifts is None else shifts(fit, targets)
+
+    def otherwise(index: NDArray[np.intp]) -> tuple[str, float]:
+        losses = draws[index].mean(axis=0)
+        return names[int(np.argmin(losses))], float(losses[leader] - losses.min())
+
+    unsettled = floor_priors.unsettled(moved, otherwise, names[leader], tolerance)
+    forced = floor_priors.settle(unsettled, force, fit)
     asked = targets[[name for name in FREE if name in targets]]
-    asked = asked.assign(recipe=[arm.name for arm in arms])
+    asked = asked.assign(recipe=names)
     table = table.merge(asked, on="recipe", validate="one_to_one")
     notes = cost_notes(arms) if cost is None else ()
-    notes = (*notes, *warnings_of(targets))
+    notes = (*forced, *notes, *warnings_of(targets))
     changes = None
     if reweightings is not None:
-        changes = _changes(draws, [arm.name for arm in arms], table, reweightings(fit))
+        changes = _changes(draws, names, table, [*reweightings(fit), *moved])
     if not (is_sized(fit) or is_of_compute(fit)):
         why = "the law knows no compute: crossovers and multipliers need one of C, or of N and D"
         empty = pd.DataFrame(columns=_PAIR_COLUMNS)
         notes = (*notes, why)
-        return RecipeComparison(table, empty, empty.copy(), kind, notes, sensitivities=changes)
+        return RecipeComparison(
+            table, empty, empty.copy(), kind, notes, sensitivities=changes, unsettled=unsettled
+        )
     few = np.unique(np.linspace(0, len(draws) - 1, _DRAWS).astype(int))
     thin = {name: values[few] for name, values in params.items()}
     surfaces = recipe_surfaces(fit, arms, question.straight, thin)
@@ -201,8 +231,8 @@ def compare_with(
         _along(arm.cost, surface, frontier)
         for arm, surface, frontier in zip(arms, surfaces, frontiers, strict=True)
     ]
-    curve = over_scale([arm.name for arm in arms], along, scales)
-    return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes)
+    curve = over_scale(names, along, scales)
+    return RecipeComparison(table, crossovers, multipliers, kind, notes, curve, changes, unsettled)
 
 
 def rank(draws: Floats, names: list[str]) -> pd.DataFrame:

@@ -28,9 +28,11 @@ MAX_KHAT = 0.7
 def log_prior_draws(fit: Fit) -> np.ndarray:
     """Log density of the stated priors and beliefs at every draw, shape (sample,).
 
-    Group effects belong to the model and are not scaled; neither are Jacobians.
+    What differs from a population belongs to the model and is not scaled; the priors of groups
+    that share none are, each group's. Neither are Jacobians.
     """
     structure, position = fit.model.structure, fit.position
+    pinned = {i for i, _ in structure.pinned}
     eta = population_coordinates(structure, position.population, np)
     values = to_natural(structure, eta, reference_inputs(fit.model.arrays.reference), np)
     total = np.zeros(len(eta))
@@ -42,6 +44,10 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
                 at = np.exp(log_ratio(p, eta[:, i], np))
             total += np.asarray(p.prior.log_prob(at))
         for f, factor in enumerate(structure.factors):
+            for k, i in enumerate(factor.varied):
+                if i in pinned and not factor.learned[k]:
+                    z = position.effects[f][:, :, k] / factor.fixed_sd[k]
+                    total += np.sum(-0.5 * z**2, axis=-1)
             for k, i in enumerate(factor.learned_index):
                 prior = structure.parameters[factor.varied[i]].group_sd
                 total += np.asarray(prior.log_prob(np.exp(position.log_sd[f][:, k])))

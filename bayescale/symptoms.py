@@ -7,7 +7,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -95,35 +95,75 @@ def too_few_runs(fit: Fit) -> str | None:
     return None
 
 
-def floor_widths(fit: Fit) -> tuple[str, float, float] | None:
-    """The floor's name and the sds of its log, after the data and before, if the law has one."""
+class Floor(NamedTuple):
+    """A floor of all groups, or of one that shares none.
+
+    Attributes
+    ----------
+    name : str
+    after, prior : float
+        Sds of its log, after the data and before.
+    factor, level : str or None
+        The group.
+    """
+
+    name: str
+    after: float
+    prior: float
+    factor: str = ""
+    level: str | None = None
+
+    @property
+    def untold(self) -> bool:
+        """Whether its posterior is nearly as wide as its prior."""
+        return self.after > UNTOLD * self.prior
+
+
+def floors_of(fit: Fit) -> list[Floor]:
+    """The floor of a fit's law, if it has one; each group's own where they share none."""
     structure = fit.model.structure
     trade = structure.trade
-    if trade is None or trade[0] not in structure.free:
-        return None
+    if trade is None:
+        return []
     parameter = structure.parameters[trade[0]]
     posterior = fit.data["posterior"].dataset
-    if parameter.name not in posterior or parameter.prior.support[0] < 0.0:
-        return None
+    if parameter.prior.support[0] < 0.0:
+        return []
 
     def spread(quantiles: np.ndarray) -> float:
         return float(np.log(quantiles[1] / quantiles[0])) / 2.0
 
-    prior = spread(parameter.prior.quantile([0.16, 0.84]))
-    after = spread(np.quantile(posterior[parameter.name].to_numpy(), [0.16, 0.84]))
-    return parameter.name, after, prior
+    def after(draws: np.ndarray) -> float:
+        return spread(np.quantile(draws, [0.16, 0.84]))
+
+    name, prior = parameter.name, spread(parameter.prior.quantile([0.16, 0.84]))
+    if trade[0] in structure.free:
+        return [Floor(name, after(posterior[name].to_numpy()), prior)] if name in posterior else []
+    owners = [factor for factor in structure.factors if trade[0] in factor.varied]
+    if len(owners) != 1:
+        return []
+    (factor,) = owners
+    own = posterior[f"{name}_by_{factor.name}"].transpose("chain", "draw", factor.name).to_numpy()
+    return [
+        Floor(f"{name}[{level}]", after(own[..., k]), prior, factor.name, level)
+        for k, level in enumerate(factor.levels)
+    ]
+
+
+def untold_floors(fit: Fit) -> list[Floor]:
+    """Floors whose posterior is nearly as wide as their prior, the widest first."""
+    return sorted((one for one in floors_of(fit) if one.untold), key=lambda one: -one.after)
 
 
 def untold_floor(fit: Fit) -> str | None:
-    """A floor whose posterior is nearly as wide as its prior: far predictions rest on the prior."""
-    widths = floor_widths(fit)
-    if widths is None:
+    """Say that the data don't tell a floor: far predictions rest on the prior."""
+    untold = untold_floors(fit)
+    if not untold:
         return None
-    name, after, prior = widths
-    if not after > UNTOLD * prior:
-        return None
+    first, *others = untold
+    more = f" (nor those of {len(others)} more groups)" if others else ""
     return (
-        f"the data don't tell the floor {name}: its posterior is nearly as wide as its"
-        f" prior ({after:.2f} and {prior:.2f} in log), and predictions far beyond the data rest on"
-        f" it; add runs over more decades, or a prior from elsewhere (prior=)"
+        f"the data don't tell the floor {first.name}{more}: its posterior is nearly as wide as its"
+        f" prior ({first.after:.2f} and {first.prior:.2f} in log), and predictions far beyond the"
+        f" data rest on it; add runs over more decades, or a prior from elsewhere (prior=)"
     )

@@ -410,6 +410,7 @@ class Library:
             p_no_interior=0.0,
             tolerance=0.005,
             notes=("no draw is at an end of the range",),
+            unsettled=None,
             loss=self.prediction(pd.DataFrame({"N": [2e9], "D": [4e10]})),
         )
 
@@ -426,6 +427,7 @@ class Library:
             ),
             multipliers=pd.DataFrame({"recipe": ["b"], "median": [1.4]}),
             notes=("joint draws",),
+            unsettled=None,
         )
 
     def backtest(self, law: Any, runs: Any, cut: str, **options: Any) -> Any:
@@ -436,6 +438,8 @@ class Library:
 
 @pytest.fixture
 def library(monkeypatch) -> Library:
+    import bayescale.averages  # before its own imports are stood in for
+
     stand_in = Library()
     parameters = pd.DataFrame(
         {"mean": [0.34], "sd": [0.01], "lower": [0.32], "upper": [0.36]}, index=["alpha"]
@@ -605,7 +609,8 @@ def test_compare(library, capsys):
         {"pair": ["a", "b"], "median": None, "interval": [1.0, 2.0], "p_none": 0.6}
     ]
     assert document["multipliers"] == [{"recipe": "b", "median": 1.4}]
-    assert library.calls["compare"] == {"by": "family", "at": {"C": 1e22}, "kind": "mean"}
+    asked = {"by": "family", "at": {"C": 1e22}, "kind": "mean", "force": False}
+    assert library.calls["compare"] == asked
     assert main(["compare", "fit.nc", "--by", "family", "--at", "C=1e22"]) == 0
     assert "crossovers" in capsys.readouterr().out
 

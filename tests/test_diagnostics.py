@@ -10,8 +10,9 @@ import pytest
 
 import bayescale as bs
 from bayescale.diagnostics import flat_draws
+from bayescale.floor_priors import shifted_floors
 from bayescale.model_from_runs import build_model
-from bayescale.symptoms import funnel
+from bayescale.symptoms import Floor, funnel
 
 
 def altered(fit, change):
@@ -160,6 +161,24 @@ def test_a_floor_as_wide_as_its_prior_is_named(small_fit):
     assert names(bs.diagnose(blurred).warnings)
     assert all(names(words) for words in said(blurred, beyond))
     assert not any(names(words) for words in said(blurred, inside))
+
+
+def test_weights_of_a_shared_floor_are_the_ratio_of_its_priors(small_fit, monkeypatch):
+    """LogNormal(m, s): the log ratio is linear in the log of the floor."""
+    targets = pd.DataFrame({"N": [1e13], "D": [1e15], "family": ["dense"]})
+    assert shifted_floors(small_fit, targets) == []  # these runs tell it
+    floor = Floor("E", 0.4, 0.4)
+    monkeypatch.setattr("bayescale.floor_priors.untold_floors", lambda fit: [floor])
+    logged = []
+    monkeypatch.setattr(
+        "bayescale.floor_priors.reweighted", lambda change, weights: logged.append(weights)
+    )
+    shifted_floors(small_fit, targets)
+    E = small_fit.data["posterior"]["E"].transpose("chain", "draw").to_numpy().ravel()
+    for weights, sign in zip(logged, (-1.0, 1.0), strict=True):
+        slope, _ = np.polyfit(np.log(E), weights, 1)
+        assert slope == pytest.approx(sign * 0.4 / 0.4**2, rel=1e-6)
+        assert np.std(weights - slope * np.log(E)) < 1e-9
 
 
 def test_nouns_print_in_a_line(small_fit):

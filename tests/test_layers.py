@@ -36,6 +36,7 @@ prior_check beliefs elicitation published_priors
 adaptation nuts potential sampling effort quick_convergence lanes numpyro_model posterior_tree
 symptoms framing fitting averages diagnostics storage shelf many_fits machine
 measured targets predictive_draws other_texts prediction_words prediction sensitivity what_changes
+floor_priors
 scoring splits pointfits baseline_forecasts backtesting
 mixture_weights refitting held_out scale_blocks leave_out law_misses law_weights elpd_tables
 hypotheses replicates effects

@@ -176,9 +176,10 @@ def allocate(
         inference_tokens=inference_tokens,
         tolerance=tolerance,
         at=point(at, *columns_of(source)) if at else None,
+        force=force,
     )
     say(*result.notes, *result.loss.warnings)
-    document = marked(_allocation_document(compute, result), forced)
+    document = marked(_allocation_document(compute, result), forced or result.unsettled is not None)
     return Answer(document, lambda console: _show_allocation(console, result, forced))
 
 
@@ -209,6 +210,8 @@ def _show_allocation(console: Console, result: Allocation, forced: bool) -> None
         console.print(sentence)
     if forced:
         console.print(FORCED)
+    if result.unsettled is not None:
+        console.print(f"FORCED: {result.unsettled}")
 
 
 @click.command(cls=Command)
@@ -226,9 +229,11 @@ def compare(fit: str, by: str, at: str, kind: str | None, force: bool, as_json: 
 
     source, forced = opened(fit, force)
     where = point(at, *columns_of(source))
-    result = recipes.compare_recipes(source, by=by, at=where, kind=kind)
+    result = recipes.compare_recipes(source, by=by, at=where, kind=kind, force=force)
     say(*result.notes)
-    document = marked(_comparison_document(where, kind, by, result), forced)
+    document = marked(
+        _comparison_document(where, kind, by, result), forced or result.unsettled is not None
+    )
     return Answer(document, lambda console: _show_comparison(console, result, forced))
 
 
@@ -269,3 +274,5 @@ def _show_comparison(console: Console, result: RecipeComparison, forced: bool) -
             console.print(frame(table, title))
     if forced:
         console.print(FORCED)
+    if result.unsettled is not None:
+        console.print(f"FORCED: {result.unsettled}")

@@ -146,7 +146,7 @@ def _with_allocations(answers: Answers, fit: Fit, C: float | None) -> Answers:
         budget = BEYOND * float(np.nanmax(compute_of(rows))) if C is None else C
         fixed = {name: float(rows[name].max()) for name in held}
         try:
-            plan = allocate(fit, budget, cost=cost_of(rows), at={**labels, **fixed})
+            plan = allocate(fit, budget, cost=cost_of(rows), at={**labels, **fixed}, force=True)
         except (DataError, LawError) as error:
             reasons.append(str(error))
             continue
@@ -176,7 +176,7 @@ def _with_comparisons(answers: Answers, fit: Fit, C: float | None) -> Answers:
         label = {} if corpus is None else {"corpus": str(corpus)}
         try:
             budget = BEYOND * float(np.nanmax(compute_of(rows))) if C is None else C
-            comparison = compare_recipes(fit, at={"C": budget, **label})
+            comparison = compare_recipes(fit, at={"C": budget, **label}, force=True)
         except (DataError, LawError) as error:
             reasons.append(str(error))
             continue

@@ -6,17 +6,19 @@
     python tests/studies/sick.py summary
 
 `run` fits each sick case without `strict`, asks `diagnose`, saves the fit, and asks the command
-line for an allocation or a prediction, which must end with status 1, and with `--force` answer and
-say so. `healthy` counts false alarms of `fit_many` at default settings, 200 fits each of
-`power_law` and `chinchilla`: of data from the cards' own priors (the fits of `sbc.py run`), where
-many truths are such that the data don't tell the floor, and of ladders about published constants,
-by laws taken as true and by ones that may bend, the default (`bent`). What was refused is fitted
-once more by `fit`, and refusals of that are counted, too. Results stand in `results/sick.csv`;
-ladders' fits wait in a temporary folder until all are there.
+line for a prediction, or for a decision where the fit is sound and the decision is not; it must end
+with status 1, and with `--force` answer and say so. `healthy` counts false alarms of `fit_many` at
+default settings, 200 fits each of `power_law` and `chinchilla`: of data from the cards' own priors
+(the fits of `sbc.py run`), where many truths are such that the data don't tell the floor, and of
+ladders about published constants, by laws taken as true and by ones that may bend, the default
+(`bent`). What was refused is fitted once more by `fit`, and refusals of that are counted, too.
+Results stand in `results/sick.csv`; ladders' fits wait in a temporary folder until all are there.
 
 `floors` says in `results/floors.csv` of every split of the backtests whether the runs tell the
 floor, by fits that take the law as true (100 draws a chain), and which share of the targets the
-95% intervals of the default fits held (`backtests_bend.csv`). Finished data sets are not run again.
+95% intervals of the default fits held (`backtests_bend.csv`); where they don't, whether a split of
+the compute of the largest target, and a choice of group there, are refused for it ("no answer"
+where the law or the table has none). Finished data sets are not run again.
 """
 
 from __future__ import annotations
@@ -51,12 +53,12 @@ LAWS = ("power_law", "chinchilla")
 
 @dataclass(frozen=True)
 class Sick:
-    """A fit that should not be trusted, what must be said of it, and whether it is refused."""
+    """A fit that should not be trusted, what must be said of it, and what is asked of it."""
 
     about: str
     make: Callable[[], tuple[Any, pd.DataFrame, dict[str, Any]]]
     words: tuple[str, ...]
-    refused: bool = True
+    question: tuple[str, ...] = ("predict", "--at", "C=1e12,D=1e12,N=1e12,family=f0")
 
 
 def _curve(n: int, low: float, high: float, loss: Callable, sd: float = 0.01) -> pd.DataFrame:
@@ -72,8 +74,12 @@ def _law(name: str) -> Any:
 
 
 def unidentified_floor() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
-    """Less than a decade, and no bend."""
-    return _law("power_law"), _curve(8, 1e8, 5e8, lambda x: 60 * x**-0.15), {}
+    """Two recipes that share no floor, over less than a decade, and no bend."""
+    one = _curve(8, 1e8, 5e8, lambda x: 60 * x**-0.15)
+    other = one.assign(loss=60 * one["C"] ** -0.15)
+    recipes = {"a": one, "b": other}
+    table = pd.concat([t.assign(family=k, recipe=k) for k, t in recipes.items()], ignore_index=True)
+    return _law("power_law"), table, {"pool": "none"}
 
 
 def _alike(runs: int, low: float) -> pd.DataFrame:
@@ -157,41 +163,38 @@ def two_modes() -> tuple[Any, pd.DataFrame, dict[str, Any]]:
 
 CASES = {
     "unidentified floor": Sick(
-        "8 runs over 0.7 decades of a straight power law",
+        "two recipes, 8 runs each over 0.7 decades of a straight power law",
         unidentified_floor,
         ("don't tell the floor", "prior"),
-        refused=False,
+        ("compare", "--at", "C=1e12"),
     ),
-    "funnel": Sick(
-        "12 families of 4 runs, spreads near 0, long steps", funnel, ("funnel", "pool"), True
-    ),
+    "funnel": Sick("12 families of 4 runs, spreads near 0, long steps", funnel, ("funnel", "pool")),
     "two runs a family": Sick(
         "12 families of 2 runs, three parameters each",
         two_runs_a_family,
         ("2 runs for 3 parameters of their own", "pool="),
-        True,
     ),
     "swapped breaks": Sick(
-        "bnsl_2, two breaks", swapped_breaks, ("chains disagree", "prior information"), True
+        "bnsl_2, two breaks", swapped_breaks, ("chains disagree", "prior information")
     ),
     "prior-data conflict": Sick(
         "a floor of 30 where losses are 2",
         prior_conflict,
         ("prior and data conflict", "units"),
-        True,
     ),
-    "unconverged": Sick("25 draws after 5", unconverged, ("effective draws", "run longer"), True),
+    "unconverged": Sick("25 draws after 5", unconverged, ("effective draws", "run longer")),
     "two modes": Sick(
-        "an exponent that is a square", two_modes, ("several modes", "priors that tell"), True
+        "an exponent that is a square", two_modes, ("several modes", "priors that tell")
     ),
 }
 
 
-def _asked(path: Path, force: bool) -> tuple[int, str]:
-    """Ask the command line for a prediction."""
+def _asked(path: Path, question: tuple[str, ...], force: bool) -> tuple[int, str]:
+    """Ask the command line."""
     from bayescale.cli import main
 
-    words = ["predict", str(path), "--at", "C=1e12,D=1e12,N=1e12,family=f0", "--json"]
+    command, *options = question
+    words = [command, str(path), *options, "--json"]
     said, printed = io.StringIO(), io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
         status = main([*words, *(["--force"] if force else [])])
@@ -215,16 +218,17 @@ def run(names: list[str], minutes: float) -> None:
         said = " | ".join([*diagnosis.problems, *diagnosis.warnings])
         with tempfile.TemporaryDirectory() as folder:
             path = bs.save(fit, Path(folder) / "fit.nc")
-            status, _ = _asked(path, force=False)
-            forced, answer = _asked(path, force=True)
+            status, told = _asked(path, case.question, force=False)
+            forced, answer = _asked(path, case.question, force=True)
+        if diagnosis.ok:
+            said += f" | {told}"
         row = {
             "case": name,
             "about": case.about,
             "ok": diagnosis.ok,
             "named": all(word in said for word in case.words),
-            "refused": not diagnosis.ok and status == 1,
-            "forced": forced == 0 and (diagnosis.ok or "forced" in answer.lower()),
-            "as_expected": (not diagnosis.ok) == case.refused,
+            "refused": status == 1,
+            "forced": forced == 0 and '"forced": true' in answer.lower(),
             "said": said[:1500],
             **provenance(0),
         }
@@ -315,7 +319,7 @@ def floors(minutes: float) -> None:
     from backtest_parts.methods import fits_of
     from backtest_parts.suite import splits
 
-    from bayescale.symptoms import floor_widths, untold_floor
+    from bayescale.symptoms import floors_of
 
     began = perf_counter()
     held = read(BACKTESTS).set_index("split")["coverage_95"]
@@ -331,15 +335,44 @@ def floors(minutes: float) -> None:
             return
         rows = []
         for split, fit, about in fits_of(some, discrepancy="none", max_draws=100, progress=False):
-            widths = floor_widths(fit)
-            if widths is None:
+            floors = floors_of(fit)
+            if not floors:
                 continue
+            floor = max(floors, key=lambda one: one.after)
             row = {"dataset": dataset, "split": split.name, "law": about["law"]}
-            row |= dict(zip(("floor", "after", "prior"), widths, strict=True))
-            row |= {"untold": untold_floor(fit) is not None, "held_95": held[split.name]}
+            row |= {"floor": floor.name, "after": floor.after, "prior": floor.prior}
+            row |= {"untold": floor.untold, "held_95": held[split.name]}
+            row |= decided(fit, split.test) if floor.untold else {"split_of": "", "choice": ""}
             rows.append(row | {"n_train": len(split.train), **provenance(0)})
         write(FLOORS, pd.concat([done, pd.DataFrame(rows)], ignore_index=True))
         print(f"{dataset}: {sum(row['untold'] for row in rows)} of {len(rows)}", flush=True)
+
+
+def decided(fit: Any, test: pd.DataFrame) -> dict[str, str]:
+    """Whether decisions at the largest target are refused for the floor."""
+    import bayescale as bs
+    from bayescale.compute import compute_of
+
+    budget = compute_of(test)
+    place = int(np.nanargmax(budget))
+    own = {name: test[name].iloc[place] for name in fit.groups}
+    first = next(iter(fit.groups), "")
+    asked = {
+        "split_of": lambda: bs.allocate(fit, C=float(budget[place]), at=own),
+        "choice": lambda: bs.compare_recipes(
+            fit, by=first, at={"C": float(budget[place]), **{k: own[k] for k in own if k != first}}
+        ),
+    }
+    out = {}
+    for name, question in asked.items():
+        try:
+            question()
+            out[name] = "made"
+        except bs.UnsettledError:
+            out[name] = "refused"
+        except bs.BayescaleError:
+            out[name] = "no answer"
+    return out
 
 
 def tell_floors() -> None:
@@ -353,6 +386,9 @@ def tell_floors() -> None:
     ):
         told = some.groupby(by).agg(splits=("split", "size"), held_95=("held_95", "mean"))
         print(f"{title}\n{told.reset_index().to_string(index=False)}")
+    untold = table[table["untold"]]
+    for name in ("split_of", "choice"):
+        print(untold.groupby(["dataset", name]).size().unstack(fill_value=0).to_string())
 
 
 def main() -> None:
