@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 APART = 3.0  # chains' own sds between their means
 SETTLED = 1.0  # own sds between the halves of a chain
-GATHERED = 0.5  # of the divergent draws, in the lowest tenth of a spread
+NECK = 0.2  # the draws where a spread is smallest
+GATHERED = 1.5  # times as often as elsewhere there, and beyond chance
+CHANCE = 0.999
 UNTOLD = 0.6  # posterior sd over prior sd; a floor lies under the losses, which cuts its prior off
 
 
@@ -65,14 +67,18 @@ def funnel(names: Sequence[str], draws: np.ndarray, diverging: np.ndarray) -> st
     draws : array, shape (chain, draw, parameter)
     diverging : array of bool, shape (chain, draw)
     """
-    if not diverging.any():
-        return None
+    from scipy.stats import binom
+
+    count = int(diverging.sum())
+    by_chance = binom.ppf(CHANCE, count, NECK) / count if count else 1.0
     for k, name in enumerate(names):
         if name.startswith("sd("):
-            small = draws[..., k] <= np.quantile(draws[..., k], 0.1)
-            if np.mean(small[diverging]) > GATHERED:
+            small = draws[..., k] <= np.quantile(draws[..., k], NECK)
+            share = np.mean(small[diverging]) if count else 0.0
+            if share > max(GATHERED * NECK, by_chance):
                 return (
-                    f"divergences gather where {name} is small, a funnel: give that spread a prior"
+                    f"divergences gather where {name} is small, a funnel ({share:.0%} of them in"
+                    f" the {NECK:.0%} of the draws where it is smallest): give that spread a prior"
                     f" away from 0, pool fewer parameters, or pool none of it (pool=)"
                 )
     return None
