@@ -221,7 +221,7 @@ def run(names: list[str], minutes: float) -> None:
             status, told = _asked(path, case.question, force=False)
             forced, answer = _asked(path, case.question, force=True)
         if diagnosis.ok:
-            said += f" | {told}"
+            said += f" | {' '.join(told.split())}"
         row = {
             "case": name,
             "about": case.about,
