@@ -351,7 +351,7 @@ def floors(minutes: float) -> None:
 def decided(fit: Any, test: pd.DataFrame) -> dict[str, str]:
     """Whether decisions at the largest target are refused for the floor."""
     import bayescale as bs
-    from bayescale.compute import compute_of
+    from bayescale.targets import compute_of
 
     budget = compute_of(test)
     place = int(np.nanargmax(budget))
