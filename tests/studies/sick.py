@@ -417,7 +417,7 @@ def main() -> None:
     else:
         if len(read(FLOORS)):
             tell_floors()
-        print(read(FOUND).drop(columns=["command", "versions"]).to_string())
+        print(read(FOUND).drop(columns=["command", "versions", "said"]).to_string())
 
 
 if __name__ == "__main__":
