@@ -167,7 +167,7 @@ def untold_floor(fit: Fit) -> str | None:
     if not untold:
         return None
     first, *others = untold
-    more = f" (nor those of {len(others)} more groups)" if others else ""
+    more = f", nor {len(others)} other{'s' * (len(others) > 1)}" if others else ""
     return (
         f"the data don't tell the floor {first.name}{more}: its posterior is nearly as wide as its"
         f" prior ({first.after:.2f} and {first.prior:.2f} in log), and predictions far beyond the"

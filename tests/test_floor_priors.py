@@ -41,7 +41,7 @@ def fit(runs):
 
 def test_floors_of_groups_that_share_none_are_named(fit):
     (said,) = [w for w in bs.diagnose(fit).warnings if "don't tell the floor E[" in w]
-    assert "nor those of 1 more groups" in said
+    assert ", nor 1 other: its posterior" in said
     assert bs.diagnose(fit).ok
 
 
