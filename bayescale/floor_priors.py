@@ -29,6 +29,8 @@ from bayescale.what_changes import Index, Reweighting, reweighted
 
 Floats = NDArray[np.float64]
 
+OUTSIDE = -700.0  # log weight of a draw that the moved prior rules out
+
 
 def shifted_floors(fit: Fit | Average, targets: pd.DataFrame) -> list[Reweighting]:
     """Draws as they would be had the prior of an untold floor lain one sd lower, or higher.
@@ -92,7 +94,7 @@ def _shifted(fit: Fit, floor: Floor) -> dict[str, Floats]:
             for where, by in (("lower", floor.prior), ("higher", -floor.prior))
         }
     possible = {where: there for where, there in moved.items() if np.isfinite(there).any()}
-    return {where: there - stated for where, there in possible.items()}
+    return {where: np.maximum(there - stated, OUTSIDE) for where, there in possible.items()}
 
 
 def unsettled(

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale import floor_priors, scoring, what_changes
+from bayescale.allocation import positive
 from bayescale.arms import FREE, Arm, Costs, cost_notes
 from bayescale.costs import Cost
 from bayescale.frontiers import Frontier, crossover, multiplier
@@ -190,6 +191,7 @@ def compare_with(
     force: bool = False,
 ) -> RecipeComparison:
     """Compare recipes with given functions for draws; see `compare_recipes`."""
+    positive("tolerance", tolerance)
     question = ask_recipes(parameter_draws, fit, by, at, cost)
     arms, targets, params = question.arms, question.targets, question.params
     draws = loss_draws(fit, targets, kind=kind, seed=seed)

@@ -66,7 +66,12 @@ def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     from arviz_stats.base import array_stats
 
     # psislw takes log likelihoods, whose weights are their inverses
-    smoothed, khat = array_stats.psislw(log_weights.max() - log_weights)
+    try:
+        smoothed, khat = array_stats.psislw(log_weights.max() - log_weights)
+    except (
+        ValueError
+    ):  # the largest are equal, as where a bounded prior is moved: nothing to smooth
+        smoothed, khat = log_weights, 0.0
     weights = np.exp(smoothed - np.max(smoothed))
     return weights / weights.sum(), float(khat)
 

@@ -609,7 +609,7 @@ def test_compare(library, capsys):
         {"pair": ["a", "b"], "median": None, "interval": [1.0, 2.0], "p_none": 0.6}
     ]
     assert document["multipliers"] == [{"recipe": "b", "median": 1.4}]
-    asked = {"by": "family", "at": {"C": 1e22}, "kind": "mean", "force": False}
+    asked = {"by": "family", "at": {"C": 1e22}, "kind": "mean", "tolerance": 0.005, "force": False}
     assert library.calls["compare"] == asked
     assert main(["compare", "fit.nc", "--by", "family", "--at", "C=1e22"]) == 0
     assert "crossovers" in capsys.readouterr().out

@@ -184,6 +184,21 @@ def test_weights_of_a_shared_floor_are_the_ratio_of_its_priors(small_fit, monkey
         assert np.std(weights - slope * np.log(E)) < 1e-9
 
 
+def test_draws_that_a_moved_prior_rules_out_have_no_weight(small_fit, monkeypatch):
+    targets = pd.DataFrame({"N": [1e13], "D": [1e15], "family": ["dense"]})
+    E = small_fit.data["posterior"]["E"].transpose("chain", "draw").to_numpy().ravel()
+    highest = 1.001 * E.max()
+    half = Floor("E", 0.4, np.log(highest / np.median(E)))  # moved so far it rules out half
+    law = small_fit.law.with_priors(E={"prior": f"Uniform(0, {highest})", "on": "value"})
+    structure = replace(small_fit.model.structure, law=law)
+    fit = replace(small_fit, model=replace(small_fit.model, structure=structure))
+    monkeypatch.setattr("bayescale.floor_priors.untold_floors", lambda fit: [half])
+    lower, higher = shifted_floors(fit, targets)
+    assert lower.change == "prior of E one sd lower"
+    assert E[lower.index].max() <= np.median(E)
+    assert np.array_equal(E[higher.index], E)  # as likely as before
+
+
 def test_nouns_print_in_a_line(small_fit):
     assert repr(small_fit) == "<Fit of chinchilla to 40 rows, 2 of family; see summary, diagnose>"
     assert repr(small_fit.law) == "<Law chinchilla: loss = E + A / N**alpha + B / D**beta>"

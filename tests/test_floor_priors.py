@@ -61,6 +61,8 @@ def test_one_that_it_would_not_change_is_made(fit):
     """Inside the runs, where a loss is tolerated, and where the runs themselves decide."""
     assert bs.compare_recipes(fit, at=INSIDE).unsettled is None
     tolerant = bs.compare_recipes(fit, at=BEYOND, tolerance=1.0)
+    with pytest.raises(bs.DataError, match="tolerance is -1"):
+        bs.compare_recipes(fit, at=BEYOND, tolerance=-1)
     assert tolerant.unsettled is None and not any("forced" in n for n in tolerant.notes)
     assert bs.predict(fit, {"C": [1e12], "family": ["a"], "recipe": ["a"]}).warnings
 
@@ -108,5 +110,7 @@ def test_the_command_line_refuses_and_can_be_forced(fit, tmp_path, capsys):
     assert json.loads(out)["forced"] is True and "rests on a prior" in err
     assert main([*words, "--force"]) == 0
     assert "FORCED: the choice of b rests on a prior" in " ".join(capsys.readouterr().out.split())
+    assert main([*words, "--tolerance", "1", "--json"]) == 0
+    assert "forced" not in json.loads(capsys.readouterr().out)
     assert main(["compare", path, "--at", "C=4e8", "--force", "--json"]) == 0
     assert "forced" not in json.loads(capsys.readouterr().out)

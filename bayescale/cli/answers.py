@@ -218,10 +218,13 @@ def _show_allocation(console: Console, result: Allocation, forced: bool) -> None
 @_fit_argument
 @click.option("--by", default="recipe", show_default=True, help="The column that names recipes.")
 @click.option("--at", required=True, metavar="C=1e22", help="Compute, or N and D, to compare at.")
+@click.option("--tolerance", type=float, default=0.005, show_default=True)
 @_kind
 @force_option
 @json_option
-def compare(fit: str, by: str, at: str, kind: str | None, force: bool, as_json: bool) -> Answer:
+def compare(
+    fit: str, by: str, at: str, tolerance: float, kind: str | None, force: bool, as_json: bool
+) -> Answer:
     """Compare recipes: which is best, and how surely."""
     kind = kind or "mean"
     start()
@@ -229,7 +232,9 @@ def compare(fit: str, by: str, at: str, kind: str | None, force: bool, as_json: 
 
     source, forced = opened(fit, force)
     where = point(at, *columns_of(source))
-    result = recipes.compare_recipes(source, by=by, at=where, kind=kind, force=force)
+    result = recipes.compare_recipes(
+        source, by=by, at=where, kind=kind, tolerance=tolerance, force=force
+    )
     say(*result.notes)
     document = marked(
         _comparison_document(where, kind, by, result), forced or result.unsettled is not None
