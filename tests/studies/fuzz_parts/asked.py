@@ -82,9 +82,10 @@ def question(rng: random.Random, folder: Path) -> str:
     else:
         by = rng.choice((*fit.groups, "recipe", "", None, 1))
         where = {k: v for k, v in at.items() if k != by}
-        table = compare_recipes(
-            fit, by=by, at=where, kind=rng.choice(("mean", "new-run", "x"))
-        ).table
+        options = {"kind": rng.choice(("mean", "new-run", "x"))}
+        options |= {"tolerance": _value(rng, 0.005, (-1, 0, np.nan, "x"))}
+        options |= {"force": True} if rng.random() < 0.3 else {}
+        table = compare_recipes(fit, by=by, at=where, **options).table
         if not np.isclose(table["p_best"].sum(), 1.0):
             raise Wrong(f"P(best) adds up to {table['p_best'].sum()}")
     return "answered"
