@@ -80,9 +80,12 @@ def question(rng: random.Random, folder: Path) -> str:
         if not (plan.N > 0 and plan.D > 0 and np.isfinite(plan.expected_regret)):
             raise Wrong(f"{plan!r}")
     else:
-        by = rng.choice((*fit.groups, "recipe", "", None, 1))
+        by = _value(rng, next(iter(fit.groups), "family"), (*fit.groups, "recipe", "", None, 1))
         where = {k: v for k, v in at.items() if k != by}
-        options = {"kind": rng.choice(("mean", "new-run", "x"))}
+        if rng.random() < 0.7:  # a budget and sizes together are refused
+            unasked = rng.choice((("C",), ("N", "D")))
+            where = {k: v for k, v in where.items() if k not in unasked}
+        options = {"kind": _value(rng, rng.choice(("mean", "new-run")), ("x", "", None, 1))}
         options |= {"tolerance": _value(rng, 0.005, (-1, 0, np.nan, "x"))}
         options |= {"force": True} if rng.random() < 0.3 else {}
         table = compare_recipes(fit, by=by, at=where, **options).table
