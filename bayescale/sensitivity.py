@@ -68,9 +68,7 @@ def smoothed_weights(log_weights: np.ndarray) -> tuple[np.ndarray, float]:
     # psislw takes log likelihoods, whose weights are their inverses
     try:
         smoothed, khat = array_stats.psislw(log_weights.max() - log_weights)
-    except (
-        ValueError
-    ):  # the largest are equal, as where a bounded prior is moved: nothing to smooth
+    except ValueError:  # the largest are equal, as those of a bounded prior: nothing to smooth
         smoothed, khat = log_weights, 0.0
     weights = np.exp(smoothed - np.max(smoothed))
     return weights / weights.sum(), float(khat)

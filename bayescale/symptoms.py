@@ -149,10 +149,12 @@ def floors_of(fit: Fit) -> list[Floor]:
     if len(owners) != 1:
         return []
     (factor,) = owners
-    own = posterior[f"{name}_by_{factor.name}"].transpose("chain", "draw", factor.name).to_numpy()
+    by = "group" if structure.crossed else factor.name
+    own = posterior[f"{name}_by_{by}"].transpose("chain", "draw", by).to_numpy()
+    labels = posterior[factor.name].to_numpy().astype(str).tolist()  # of groups, where they cross
     return [
-        Floor(f"{name}[{level}]", after(own[..., k]), prior, factor.name, level)
-        for k, level in enumerate(factor.levels)
+        Floor(f"{name}[{level}]", after(own[..., labels.index(level)]), prior, factor.name, level)
+        for level in factor.levels
     ]
 
 

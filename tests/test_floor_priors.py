@@ -11,6 +11,7 @@ import pytest
 import bayescale as bs
 from bayescale.cli import main
 from bayescale.floor_priors import shifted_floors
+from bayescale.symptoms import floors_of
 
 INSIDE, BEYOND = {"C": 4e8}, {"C": 1e12}
 TARGETS = pd.DataFrame({"C": [1e12, 1e12], "family": ["a", "b"], "recipe": ["a", "b"]})
@@ -86,6 +87,21 @@ def test_groups_own_priors_are_scaled_too(fit):
     table = bs.psense(fit, TARGETS)
     for name in ("E[a]", "E[b]", "target 1", "target 2"):
         assert table.loc[name, "prior"] > 0.05
+
+
+def test_floors_of_one_of_two_crossing_columns_are_named(runs):
+    table = pd.concat([runs.assign(corpus="x"), runs.assign(corpus="y")], ignore_index=True)
+    law = bs.load_law("power_law").varying({"E": ["recipe"], "A": ["corpus"], "alpha": ["corpus"]})
+    short = {"draws": 50, "warmup": 50, "strict": False, "progress": False}
+    crossed = bs.fit(law, table, pool="none", discrepancy="none", **short)
+    floors = floors_of(crossed)
+    assert [floor.name for floor in floors] == ["E[a]", "E[b]"]
+    own = crossed.data["posterior"]["E_by_group"]
+    of_b = own.where(own["recipe"] == "b", drop=True).isel(group=0)
+    low, high = np.log(np.quantile(of_b.to_numpy(), [0.16, 0.84]))
+    assert floors[1].after == pytest.approx((high - low) / 2)
+    targets = TARGETS.assign(corpus="x", family="a")
+    assert all(s.index.shape == (200,) for s in shifted_floors(crossed, targets))
 
 
 def test_an_average_is_refused_as_its_fits_are(fit):
