@@ -75,6 +75,14 @@ def to_natural(structure: Structure, eta: Array, reference: Mapping, xp: Any) ->
     return {name: values[name] for name in structure.names}
 
 
+def prior_argument(structure: Structure, eta: Array, values: Mapping, i: int, xp: Any) -> Array:
+    """What the prior of the i-th parameter is of: its share of the loss, or its value."""
+    parameter = structure.parameters[i]
+    if has_share(parameter) and parameter.on == "share":
+        return xp.exp(log_ratio(parameter, eta[..., i], xp))
+    return values[parameter.name]
+
+
 def log_ratio(parameter: Parameter, coordinate: Array, xp: Any) -> Array:
     """Log of the contribution as a share of the reference loss."""
     if parameter.on == "share" and parameter.prior.support != (0.0, np.inf):

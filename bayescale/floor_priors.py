@@ -17,11 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayescale.averages import Average
-from bayescale.coordinates import log_ratio, to_natural
+from bayescale.coordinates import prior_argument, to_natural
 from bayescale.density import population_coordinates
 from bayescale.errors import UnsettledError
 from bayescale.fitting import Fit
-from bayescale.model import has_share, reference_inputs
+from bayescale.model import reference_inputs
 from bayescale.precision import x64
 from bayescale.symptoms import Floor, untold_floors
 from bayescale.targets import decades_beyond
@@ -81,16 +81,14 @@ def _shifted(fit: Fit, floor: Floor) -> dict[str, Floats]:
         effect = position.effects[f][:, factor.levels.index(floor.level), at]
         z = np.asarray(effect, dtype=float) / factor.fixed_sd[at]
         return {"lower": -z, "higher": z}
-    parameter = structure.parameters[place]
+    prior = structure.parameters[place].prior
     eta = population_coordinates(structure, position.population, np)
     values = to_natural(structure, eta, reference_inputs(fit.model.arrays.reference), np)
-    value = np.asarray(values[parameter.name], dtype=float)
-    if has_share(parameter) and parameter.on == "share":
-        value = np.exp(log_ratio(parameter, eta[:, place], np))
+    value = np.asarray(prior_argument(structure, eta, values, place, np), dtype=float)
     with x64():
-        stated = np.asarray(parameter.prior.log_prob(value))
+        stated = np.asarray(prior.log_prob(value))
         moved = {
-            where: np.asarray(parameter.prior.log_prob(value * np.exp(by)))
+            where: np.asarray(prior.log_prob(value * np.exp(by)))
             for where, by in (("lower", floor.prior), ("higher", -floor.prior))
         }
     possible = {where: there for where, there in moved.items() if np.isfinite(there).any()}

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayescale.coordinates import log_ratio, to_natural
+from bayescale.coordinates import prior_argument, to_natural
 from bayescale.density import population_coordinates
 from bayescale.factors import log_factors
 from bayescale.fitting import Fit
-from bayescale.model import has_share, reference_inputs
+from bayescale.model import reference_inputs
 from bayescale.precision import x64
 from bayescale.predictive_draws import log_loss_draws
 from bayescale.targets import targets_frame
@@ -38,11 +38,8 @@ def log_prior_draws(fit: Fit) -> np.ndarray:
     total = np.zeros(len(eta))
     with x64():
         for i in structure.free:
-            p = structure.parameters[i]
-            at = values[p.name]
-            if has_share(p) and p.on == "share":
-                at = np.exp(log_ratio(p, eta[:, i], np))
-            total += np.asarray(p.prior.log_prob(at))
+            at = prior_argument(structure, eta, values, i, np)
+            total += np.asarray(structure.parameters[i].prior.log_prob(at))
         for f, factor in enumerate(structure.factors):
             for k, i in enumerate(factor.varied):
                 if i in pinned and not factor.learned[k]:

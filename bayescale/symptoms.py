@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 APART = 3.0  # chains' own sds between their means
 SETTLED = 1.0  # own sds between the halves of a chain
 NECK = 0.2  # the draws where a spread is smallest
-GATHERED = 1.5  # times as often as elsewhere there, and beyond chance
+GATHERED = 1.5  # times as many divergences there as of all draws, and beyond chance
 CHANCE = 0.999
 UNTOLD = 0.6  # posterior sd over prior sd; a floor lies under the losses, which cuts its prior off
 

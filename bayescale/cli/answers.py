@@ -219,7 +219,7 @@ def _show_allocation(console: Console, result: Allocation, forced: bool) -> None
 @click.option("--by", default="recipe", show_default=True, help="The column that names recipes.")
 @click.option("--at", required=True, metavar="C=1e22", help="Compute, or N and D, to compare at.")
 @click.option(
-    "--tolerance", type=float, default=0.005, show_default=True, help="A loss that may be lost."
+    "--tolerance", type=float, default=0.005, show_default=True, help="Loss not worth a refusal."
 )
 @_kind
 @force_option
