@@ -24,6 +24,7 @@ def write_whole(path: Path, content: bytes) -> Path:
         )
     except OSError as error:
         raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
+    _UNFINISHED.add(temporary)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -33,7 +34,17 @@ def write_whole(path: Path, content: bytes) -> Path:
         raise BayescaleError(f"{path} can't be written: {error.strerror}") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
+        _UNFINISHED.discard(temporary)
     return path
+
+
+_UNFINISHED: set[str] = set()  # by this process, now
+
+
+def discard_unfinished() -> None:
+    """Remove what is half written, before the process ends in the middle of it."""
+    for temporary in tuple(_UNFINISHED):
+        Path(temporary).unlink(missing_ok=True)
 
 
 _MARK = b"\nbayescale sha256 "

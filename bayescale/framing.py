@@ -11,6 +11,7 @@ import pandas as pd
 from bayescale.beliefs import StatedPriors
 from bayescale.catalog import require_law
 from bayescale.errors import DataError
+from bayescale.interruptions import stop_if_interrupted
 from bayescale.law import Law
 from bayescale.model import Model
 from bayescale.model_from_runs import build_model, default_discrepancy, varying_columns
@@ -41,6 +42,7 @@ def frame(
     discrepancy: str | None = None,
 ) -> Framed:
     """Everything of `fit` that comes before starts and chains; arguments as there."""
+    stop_if_interrupted()
     law, noise_pool = adapted(require_law(law), pool, prior)
     asked = law.scattering(noise)
     runs = as_runs(runs, asked)

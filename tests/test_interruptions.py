@@ -1,51 +1,75 @@
-"""An interruption ends the work, also where Python itself would print it and go on."""
+"""An interruption ends the work where nothing is half done, and is never lost."""
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 import bayescale as bs
-from bayescale import fitting, many_fits
+from bayescale import fitting, interruptions, many_fits
 from bayescale.interruptions import Interrupted, interruptible, stop_if_interrupted
 from tests.simulate import ladder
 
 
-class Finaliser:
-    """Interrupts where it is cleared away, which Python only prints."""
-
-    def __del__(self):
-        signal.raise_signal(signal.SIGINT)
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
 
 
-@pytest.fixture
-def lost(monkeypatch):
-    """A function that interrupts where nobody sees it."""
-    seen = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda said: seen.append(said.exc_type))
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """A job in the background ignores interruptions; and none is left after any test."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def interrupt():
-        Finaliser()
-        assert seen.pop() is KeyboardInterrupt
-
-    yield interrupt
+    yield
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
-    stop_if_interrupted()  # nothing is left of it
+    stop_if_interrupted()
 
 
-def test_one_that_was_lost_is_raised_at_the_end(lost):
+def test_work_goes_on_to_a_place_where_it_may_end():
     went_on = False
     with pytest.raises(Interrupted), interruptible():
-        lost()
+        interrupt()
+        went_on = True
+        stop_if_interrupted()
+        went_on = False
+    assert went_on
+
+
+def test_work_that_comes_to_no_such_place_ends_at_its_end():
+    went_on = False
+    with pytest.raises(Interrupted), interruptible():
+        interrupt()
         went_on = True
     assert went_on
 
 
-def test_threads_hear_of_it(lost):
+def test_a_finaliser_loses_none(monkeypatch):
+    """Python would print it and go on."""
+
+    class Finaliser:
+        def __del__(self):
+            interrupt()
+
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    with pytest.raises(Interrupted), interruptible():
+        Finaliser()
+    assert seen == []
+
+
+def test_the_second_is_raised_at_once():
+    with pytest.raises(KeyboardInterrupt) as raised, interruptible():
+        interrupt()
+        interrupt()
+    assert raised.type is KeyboardInterrupt
+
+
+def test_threads_hear_of_it():
     heard = []
 
     def work():
@@ -55,17 +79,36 @@ def test_threads_hear_of_it(lost):
 
     with pytest.raises(Interrupted), interruptible():
         with interruptible():  # as where one fit asks for others
-            lost()
+            interrupt()
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()
     assert heard == [True]
 
 
-def test_one_that_is_seen_is_raised_as_ever(lost):
-    with pytest.raises(KeyboardInterrupt) as raised, interruptible():
-        signal.raise_signal(signal.SIGINT)
-    assert raised.type is KeyboardInterrupt
+@pytest.mark.parametrize(("times", "patience"), [(1, 0.2), (2, 3600.0)])
+def test_who_waits_gives_up(times, patience, monkeypatch):
+    monkeypatch.setattr(interruptions, "PATIENCE", patience)
+    gave_up = threading.Event()
+    with pytest.raises(Interrupted), interruptible(gave_up.set):
+        for _ in range(times):
+            assert not gave_up.is_set()
+            interrupt()
+        assert gave_up.wait(60)
+
+
+@pytest.mark.parametrize("times", [0, 1])
+def test_nobody_gives_up_on_work_that_ends(times, monkeypatch):
+    monkeypatch.setattr(interruptions, "PATIENCE", 0.3)
+    gave_up = []
+    try:
+        with interruptible(lambda: gave_up.append(True)):
+            for _ in range(times):
+                interrupt()
+    except Interrupted:
+        assert times
+    time.sleep(0.6)
+    assert gave_up == []
 
 
 def test_another_handler_is_left_alone():
@@ -73,13 +116,12 @@ def test_another_handler_is_left_alone():
     before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
     try:
         with interruptible():
-            signal.raise_signal(signal.SIGINT)
+            interrupt()
     finally:
         signal.signal(signal.SIGINT, before)
     assert caught == [signal.SIGINT]
 
 
-@pytest.mark.usefixtures("lost")
 def test_a_thread_works_on_and_changes_no_handler():
     seen = []
 
@@ -94,20 +136,58 @@ def test_a_thread_works_on_and_changes_no_handler():
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_fits_end_where_one_was_lost(many, lost, monkeypatch):
+def test_fits_end(many, monkeypatch):
     module = many_fits if many else fitting
     frame = module.frame
 
     def interrupted(*words, **named):
         framed = frame(*words, **named)
-        lost()
+        interrupt()
         return framed
 
     monkeypatch.setattr(module, "frame", interrupted)
     law, table = bs.load_law("chinchilla"), ladder()
     options = {"discrepancy": "none", "progress": False}
-    with pytest.raises(KeyboardInterrupt):  # else it would take hours
+    with pytest.raises(Interrupted):  # else it would take hours
         if many:
             bs.fit_many(law, [table, table], min_ess=1e7, max_draws=10**7, **options)
         else:
             bs.fit(law, table, draws=200_000, **options)
+
+
+STUCK = """
+import os, sys, tempfile, threading
+from pathlib import Path
+from bayescale import catalog, files, interruptions
+from bayescale.cli import main
+
+interruptions.PATIENCE = 0.5
+
+def stuck(*words, **named):
+    handle, temporary = tempfile.mkstemp(dir=".")
+    files._UNFINISHED.add(temporary)
+    threading.Thread(target=threading.Event().wait).start()  # Python would wait for it at its end
+    os.write(1, b"stuck\\n")  # a command writes to standard output at its end
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+catalog.laws = stuck
+sys.argv = ["bayescale", "laws", "--json"]
+sys.exit(main())
+"""
+
+
+def test_a_command_that_is_stuck_ends_and_leaves_nothing(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=tmp_path, env=environment,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stuck\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (130, "bayescale: interrupted; nothing was written\n")
+    assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from bayescale.cli.plans import next_command
 from bayescale.cli.reports import COMPLETE, completion, report
 from bayescale.cli.starting import init, read
 from bayescale.errors import BayescaleError, ConvergenceError
+from bayescale.files import discard_unfinished
 from bayescale.interruptions import Interrupted, interruptible
 
 REFUSED = 1  # the diagnostics refuse the answer
@@ -73,13 +74,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     try:
-        with interruptible():
+        with interruptible(_leave if argv is None else None):
             words = None if argv is None else list(argv)
             outcome = program.main(args=words, prog_name="bayescale", standalone_mode=False)
             sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
     except (click.Abort, Interrupted):
-        say(f"bayescale: interrupted; {what_was_written()}")
+        say(_interrupted())
         return INTERRUPTED
     except click.ClickException as error:
         say(f"{_place(error)}: {error.format_message()}")
@@ -104,6 +105,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         say("bayescale: the above is a fault of bayescale, please report it")
         return OUR_FAULT
+
+
+def _leave() -> None:
+    """End the process as it stands: what was interrupted does not come to its own end."""
+    discard_unfinished()
+    shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hides the cursor
+    os.write(2, f"{shown}{_interrupted()}\n".encode())
+    os._exit(INTERRUPTED)
+
+
+def _interrupted() -> str:
+    return f"bayescale: interrupted; {what_was_written()}"
 
 
 def _place(error: click.ClickException) -> str:
