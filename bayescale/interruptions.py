@@ -1,9 +1,9 @@
 """Interruptions that are not lost, and break nothing.
 
-Python raises a KeyboardInterrupt wherever its main thread happens to be. Inside an import, a lock or a
-compiler's callback that can leave other threads waiting for ever, or crash; in a finaliser it is
-printed and forgotten. So the first one is remembered, and raised by the work itself where nothing is
-half done.
+Python raises a KeyboardInterrupt wherever its main thread happens to be. Inside an import, a lock
+or a compiler's callback that can leave other threads waiting for ever, or crash; in a finaliser it
+is printed and forgotten. So the first one is remembered, and raised by the work itself where
+nothing is half done.
 """
 
 from __future__ import annotations

@@ -180,8 +180,9 @@ sys.exit(main())
 
 def test_a_command_that_is_stuck_ends_and_leaves_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", STUCK], cwd=tmp_path, env=environment,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    command, pipe = [sys.executable, "-c", STUCK], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe,
+                               text=True)  # fmt: skip
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "stuck\n"
