@@ -216,6 +216,7 @@ def kill_write(folder: Path, trials: range, rng: random.Random, deadline: float)
 
 
 FIRST, ENDS = 8.0, 60.0  # seconds: imports, starts, compiling and sampling; and to end in
+BY_INTERRUPTION = (130, -signal.SIGINT, 1)  # ours; Python's, while it imports us or starts itself
 
 
 def interrupt(folder: Path, trials: range, rng: random.Random, deadline: float) -> None:
@@ -238,7 +239,7 @@ def interrupt(folder: Path, trials: range, rng: random.Random, deadline: float) 
             _, said = child.communicate(timeout=ENDS)
             told = "told" if "nothing was written" in said else "not told"
             left = f"status {child.returncode}, {told}"
-            ended = child.returncode != 0
+            ended = child.returncode in BY_INTERRUPTION
         except subprocess.TimeoutExpired:
             child.kill()
             child.communicate()
