@@ -238,6 +238,8 @@ def fit(
         take long or much memory, the progress bar says how much.
     ConvergenceError
         See `strict`.
+    KeyboardInterrupt
+        Where the user interrupts: at the fit's next safe place, or at once when asked again.
 
     Notes
     -----
