@@ -9,6 +9,8 @@ from pathlib import Path
 
 from bayescale.errors import BayescaleError
 
+_UNFINISHED: set[str] = set()  # files that this process is writing now
+
 
 def write_whole(path: Path, content: bytes) -> Path:
     """Write a file beside its place, then put it there in one step.
@@ -38,11 +40,8 @@ def write_whole(path: Path, content: bytes) -> Path:
     return path
 
 
-_UNFINISHED: set[str] = set()  # by this process, now
-
-
 def discard_unfinished() -> None:
-    """Remove what is half written, before the process ends in the middle of it."""
+    """Remove what is half written, where the process must end in the middle of it."""
     for temporary in tuple(_UNFINISHED):
         Path(temporary).unlink(missing_ok=True)
 
